@@ -1,0 +1,121 @@
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_util::either::Either;
+use tower_service::Service;
+
+use super::error::{ConnectError, ConnectFailure};
+use crate::certificate::NAME;
+use crate::connection::{Connection, Socket};
+use crate::line::Address;
+
+/// Connects to a plugin: a service whose response is the connected stream, to speak HTTP/2 on.
+///
+/// What the request says is ignored, since a plugin listens in one place; it is always ready, and
+/// clones connect to the same plugin.
+#[derive(Clone)]
+pub struct Connector {
+    address: Address,
+    tls: Option<Arc<ClientConfig>>,
+    within: Duration,
+}
+
+/// The future of a [`Connector`]; dropped, it closes what it opened.
+pub struct Connecting(Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + Send>>);
+
+impl Connector {
+    pub(crate) fn new(address: Address, tls: Option<ClientConfig>, within: Duration) -> Self {
+        Self {
+            address,
+            tls: tls.map(Arc::new),
+            within,
+        }
+    }
+
+    /// Where the plugin listens.
+    #[must_use]
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    async fn connect(self) -> Result<Connection, ConnectError> {
+        let place = self.address.to_string();
+        let connecting = async {
+            let socket = connect(&self.address)
+                .await
+                .map_err(ConnectFailure::Socket)?;
+            let Some(tls) = self.tls else {
+                return Ok(socket.into());
+            };
+            let name = ServerName::try_from(NAME)
+                .map_err(|error| ConnectFailure::Tls(io::Error::other(error)))?;
+            let stream = TlsConnector::from(tls)
+                .connect(name, socket)
+                .await
+                .map_err(ConnectFailure::Tls)?;
+            Ok(tokio_rustls::TlsStream::from(stream).into())
+        };
+        timeout(self.within, connecting)
+            .await
+            .unwrap_or(Err(ConnectFailure::Timeout(self.within)))
+            .map_err(|failure| ConnectError::new(failure, place))
+    }
+}
+
+impl<T> Service<T> for Connector {
+    type Response = Connection;
+    type Error = ConnectError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: T) -> Connecting {
+        Connecting(Box::pin(self.clone().connect()))
+    }
+}
+
+impl Future for Connecting {
+    type Output = Result<Connection, ConnectError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut().0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("address", &self.address)
+            .field("tls", &self.tls.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Connecting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connecting").finish_non_exhaustive()
+    }
+}
+
+async fn connect(address: &Address) -> io::Result<Socket> {
+    match address {
+        Address::Unix(path) => Ok(Either::Left(UnixStream::connect(path).await?)),
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Either::Right(stream))
+        }
+    }
+}

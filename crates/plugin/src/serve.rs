@@ -1,0 +1,266 @@
+mod controller;
+mod environment;
+mod error;
+mod health;
+mod host_watch;
+mod listener;
+mod server;
+mod stop;
+
+pub use environment::InvalidEnvironment;
+pub use error::ServeError;
+pub(crate) use health::SERVICE as HEALTH_SERVICE;
+pub use listener::Transport;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tonic::service::Routes;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+
+use self::controller::Controller;
+use self::environment::Environment;
+use self::health::PluginHealth;
+use self::host_watch::HostWatch;
+use self::listener::Listener;
+use self::server::Server;
+use self::stop::{Signals, Stop};
+use crate::certificate::{Identity, Pinned};
+use crate::cookie::Cookie;
+use crate::generated::grpc_controller_server::GrpcControllerServer;
+use crate::line::HandshakeLine;
+use crate::tls;
+
+/// Upstream's hosts kill a plugin 2 s after they asked it to stop.
+const DRAIN_WITHIN: Duration = Duration::from_millis(1500);
+
+/// A plugin: gRPC services that a host starts as a process of its own.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+/// use mainstay_plugin::{Cookie, Plugin};
+/// use tonic::service::Routes;
+/// # use tonic_health::pb::health_server::HealthServer as KvServer;
+/// # use tonic_health::server::{HealthReporter, HealthService};
+/// # struct Kv;
+/// # impl Kv { fn default() -> HealthService { HealthService::from_health_reporter(HealthReporter::new()) } }
+///
+/// #[tokio::main]
+/// async fn main() -> Result<ExitCode, mainstay_plugin::InvalidCookie> {
+///     let services = Routes::new(KvServer::new(Kv::default()));
+///     let plugin = Plugin::new(Cookie::new("BASIC_PLUGIN", "hello")?, 1, services);
+///     Ok(plugin.serve().await)
+/// }
+/// ```
+///
+/// # What is served beside the services
+/// `grpc.health.v1.Health`, with `plugin` SERVING until the drain begins, and
+/// `plugin.GRPCController`. Their messages are limited to tonic's 4 MiB; limits of your own
+/// services are set on their generated servers (`KvServer::new(kv).max_decoding_message_size(..)`).
+///
+/// # How it ends
+/// A `Shutdown` call of the host, SIGTERM or SIGHUP begin the drain: the socket file is removed,
+/// nothing new is accepted, calls under way may finish within 1.5 s
+/// ([`with_drain_within`](Self::with_drain_within)). A second signal ends it at once. SIGINT is
+/// ignored. When the host's process is gone, the plugin ends within a second, if need be by
+/// [`std::process::exit`]; tell it to [outlive its host](Self::outliving_its_host) if it is
+/// started by something that ends before the host does.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    cookie: Cookie,
+    services: BTreeMap<u32, Routes>,
+    transport: Transport,
+    drain_within: Duration,
+    watches_host: bool,
+}
+
+/// The services of an app protocol version were given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DuplicateVersion(u32);
+
+impl Plugin {
+    /// A plugin that hosts know by `cookie` and that has these `services` in the app protocol
+    /// `version`.
+    #[must_use]
+    pub fn new(cookie: Cookie, version: u32, services: Routes) -> Self {
+        Self {
+            cookie,
+            services: BTreeMap::from([(version, services)]),
+            transport: Transport::default(),
+            drain_within: DRAIN_WITHIN,
+            watches_host: true,
+        }
+    }
+
+    /// Serves another app protocol version too; the highest that the host knows is chosen.
+    ///
+    /// # Errors
+    /// If the version has services already.
+    pub fn with_version(
+        mut self,
+        version: u32,
+        services: Routes,
+    ) -> Result<Self, DuplicateVersion> {
+        match self.services.insert(version, services) {
+            None => Ok(self),
+            Some(_) => Err(DuplicateVersion(version)),
+        }
+    }
+
+    /// Listens on a unix socket (the default) or on a port of 127.0.0.1.
+    #[must_use]
+    pub const fn with_transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// How long calls under way may go on when the plugin is told to stop; 1.5 s by default.
+    ///
+    /// Go hosts send SIGKILL after 2 s.
+    #[must_use]
+    pub const fn with_drain_within(mut self, drain_within: Duration) -> Self {
+        self.drain_within = drain_within;
+        self
+    }
+
+    /// Goes on when the parent process ends, as a plugin must whose launcher is not its host.
+    #[must_use]
+    pub const fn outliving_its_host(mut self) -> Self {
+        self.watches_host = false;
+        self
+    }
+
+    /// Serves until told to stop; what `main` returns.
+    ///
+    /// A failure is told on stderr and gives exit code 1; without the cookie that is upstream's
+    /// text for whoever runs a plugin by hand.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with IO and time.
+    pub async fn serve(self) -> ExitCode {
+        match self.run().await {
+            Ok(watch) => {
+                // What follows is the end of `main`, which may hang on a blocked thread.
+                std::mem::forget(watch);
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                let mut text = error.to_string();
+                let mut cause = std::error::Error::source(&error);
+                while let Some(error) = cause {
+                    text.push_str(&format!(": {error}"));
+                    cause = error.source();
+                }
+                // The host may have closed it, and that is no reason to panic.
+                let _ = writeln!(io::stderr(), "{text}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// Serves until told to stop, and leaves the failure to the caller.
+    ///
+    /// # Errors
+    /// Whatever keeps it from serving. What goes wrong afterwards in single connections is logged.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with IO and time.
+    ///
+    /// # Cancel safety
+    /// Dropped, it closes all connections and removes the socket file.
+    pub async fn try_serve(self) -> Result<(), ServeError> {
+        self.run().await.map(drop)
+    }
+
+    async fn run(mut self) -> Result<Option<HostWatch>, ServeError> {
+        let environment = Environment::read(&self.cookie, |name| std::env::var_os(name))?
+            .ok_or(ServeError::NotAHost)?;
+        let (version, services) = self.choose(&environment.versions);
+        let (tls, certificate) = match environment.certificate.clone() {
+            Some(host) => {
+                let (acceptor, own) = acceptor(host).map_err(ServeError::Tls)?;
+                (Some(acceptor), Some(own))
+            }
+            None => (None, None),
+        };
+        let signals = Signals::listen().map_err(ServeError::Process)?;
+        let listener = Listener::bind(self.transport, &environment)?;
+        let address = listener.address().map_err(ServeError::Announce)?;
+        let line =
+            HandshakeLine::new(version, address, certificate).map_err(ServeError::Address)?;
+
+        let stop = Stop::new();
+        let watch = if self.watches_host {
+            let socket_file = listener.socket_file().map(Path::to_owned);
+            HostWatch::start(stop.clone(), socket_file).map_err(ServeError::Process)?
+        } else {
+            None
+        };
+        let (health, status) = watch::channel(ServingStatus::Serving);
+        let server = Server {
+            listener,
+            tls,
+            routes: services
+                .add_service(HealthServer::new(PluginHealth(status)))
+                .add_service(GrpcControllerServer::new(Controller(stop.clone())))
+                .prepare(),
+            health,
+            stop: stop.clone(),
+            drain_within: self.drain_within,
+        };
+        announce(&line).map_err(ServeError::Announce)?;
+        tracing::debug!(version, address = %line.address(), "plugin is serving");
+        tokio::select! {
+            () = server.run() => {}
+            () = signals.forward(stop) => {}
+        }
+        Ok(watch)
+    }
+
+    /// The highest version that the host knows, or else the lowest: then the host, which knows
+    /// both sides, reports the mismatch.
+    fn choose(&mut self, host: &[u32]) -> (u32, Routes) {
+        let mut versions = self.services.keys().rev();
+        let common = versions.find(|version| host.contains(version)).copied();
+        common
+            .and_then(|version| self.services.remove_entry(&version))
+            .or_else(|| self.services.pop_first())
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Display for DuplicateVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "app protocol version {} has services already", self.0)
+    }
+}
+
+impl std::error::Error for DuplicateVersion {}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// TLS that lets in this `host`, and the certificate to announce.
+fn acceptor(host: Pinned) -> Result<(TlsAcceptor, Vec<u8>), BoxError> {
+    let own = Identity::generate()?;
+    let certificate = own.certificate.to_vec();
+    let config = tls::server_config(own, host)?;
+    Ok((TlsAcceptor::from(Arc::new(config)), certificate))
+}
+
+/// The line and its end in one write, so that a host never sees half of it.
+fn announce(line: &HandshakeLine) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(format!("{line}\n").as_bytes())?;
+    stdout.flush()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
@@ -6,10 +7,11 @@ use rcgen::{
 };
 use rustls::CertificateError;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
 
 /// The name that both sides of the protocol stand under; there is no other host on a socket.
 pub(crate) const NAME: &str = "localhost";
@@ -25,8 +27,9 @@ pub(crate) struct Identity {
 #[derive(Clone, Debug)]
 pub(crate) struct Pinned {
     der: CertificateDer<'static>,
-    valid: std::ops::RangeInclusive<i64>,
-    named: bool,
+    not_before: UnixTime,
+    not_after: UnixTime,
+    names: Vec<String>,
     server: bool,
     client: bool,
 }
@@ -48,7 +51,11 @@ impl Identity {
     /// certificate for nobody's own.
     pub(crate) fn generate() -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let certificate = Self::params()?.self_signed(&key)?;
+        Self::signed_by(&key, Self::params()?)
+    }
+
+    fn signed_by(key: &KeyPair, params: CertificateParams) -> Result<Self, rcgen::Error> {
+        let certificate = params.self_signed(key)?;
         Ok(Self {
             pem: certificate.pem(),
             certificate: certificate.der().clone(),
@@ -109,14 +116,15 @@ impl Pinned {
                     .as_ref()
                     .is_none_or(|usage| usage.value.any || server_or_client(usage.value))
             };
+        let dns_name = |name: &GeneralName<'_>| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        };
+        let names = names.map(|names| names.value.general_names.iter().filter_map(dns_name));
         Ok(Self {
-            valid: validity.not_before.timestamp()..=validity.not_after.timestamp(),
-            named: names.is_some_and(|names| {
-                let is_ours = |name: &GeneralName<'_>| {
-                    matches!(name, GeneralName::DNSName(dns) if dns.eq_ignore_ascii_case(NAME))
-                };
-                names.value.general_names.iter().any(is_ours)
-            }),
+            not_before: unix_time(validity.not_before),
+            not_after: unix_time(validity.not_after),
+            names: names.into_iter().flatten().collect(),
             server: allows(|usage| usage.server_auth),
             client: allows(|usage| usage.client_auth),
             der,
@@ -138,15 +146,30 @@ impl Pinned {
 
     /// Whether a certificate is good for its `role` at the time `now`.
     pub(crate) fn check_use(&self, role: Role, now: UnixTime) -> Result<(), CertificateError> {
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        if now < *self.valid.start() {
-            return Err(CertificateError::NotValidYet);
+        if now < self.not_before {
+            return Err(CertificateError::NotValidYetContext {
+                time: now,
+                not_before: self.not_before,
+            });
         }
-        if now > *self.valid.end() {
-            return Err(CertificateError::Expired);
+        if now > self.not_after {
+            return Err(CertificateError::ExpiredContext {
+                time: now,
+                not_after: self.not_after,
+            });
         }
-        if !self.named {
-            return Err(CertificateError::NotValidForName);
+        if !self
+            .names
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(NAME))
+        {
+            return Err(match ServerName::try_from(NAME) {
+                Ok(expected) => CertificateError::NotValidForNameContext {
+                    expected,
+                    presented: self.names.clone(),
+                },
+                Err(_) => CertificateError::NotValidForName,
+            });
         }
         let usable = match role {
             Role::Server => self.server,
@@ -167,3 +190,12 @@ impl fmt::Display for InvalidCertificate {
 }
 
 impl std::error::Error for InvalidCertificate {}
+
+/// A certificate may be older than UNIX time; to be valid since its beginning is the same.
+fn unix_time(time: ASN1Time) -> UnixTime {
+    let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,1 +1,114 @@
+use std::collections::BTreeMap;
 
+use super::*;
+use crate::certificate::tests::{expired, named_otherwise};
+
+fn launcher() -> Launcher {
+    Launcher::new("plugin", Cookie::new("BASIC_PLUGIN", "hello").unwrap(), 1)
+}
+
+/// What a plugin would be told; `None` for a variable that is taken away.
+fn told(launcher: &Launcher, identity: Option<&Identity>) -> BTreeMap<String, Option<String>> {
+    let command = launcher.command(Path::new("/sockets"), identity);
+    let text = |text: &OsStr| text.to_str().unwrap().to_owned();
+    let variables = command.get_envs();
+    variables
+        .map(|(name, value)| (text(name), value.map(text)))
+        .collect()
+}
+
+#[test]
+fn the_environment_says_what_the_contract_says() {
+    let identity = Identity::generate().unwrap();
+    let told = told(
+        &launcher().with_version(12).with_version(3),
+        Some(&identity),
+    );
+    let expected = [
+        ("BASIC_PLUGIN", "hello"),
+        ("PLUGIN_CLIENT_CERT", identity.pem()),
+        ("PLUGIN_MAX_PORT", "25000"),
+        ("PLUGIN_MIN_PORT", "10000"),
+        ("PLUGIN_PROTOCOL_VERSIONS", "1,3,12"),
+        ("PLUGIN_UNIX_SOCKET_DIR", "/sockets"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(told[name].as_deref(), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn what_another_host_told_this_process_is_not_passed_on() {
+    let told = told(
+        &launcher().with_variable("PLUGIN_MULTIPLEX_GRPC", "true"),
+        None,
+    );
+    for name in [
+        "PLUGIN_CLIENT_CERT",
+        "PLUGIN_MULTIPLEX_GRPC",
+        "PLUGIN_UNIX_SOCKET_GROUP",
+    ] {
+        assert_eq!(told[name], None, "{name}");
+    }
+}
+
+fn failure(line: &str, auto_mtls: bool) -> String {
+    let identity = auto_mtls.then(|| Identity::generate().unwrap());
+    understand(line, &BTreeSet::from([1, 3]), identity)
+        .unwrap_err()
+        .to_string()
+}
+
+fn line_with(certificate: &[u8]) -> String {
+    let address = Address::Unix("/s".into());
+    HandshakeLine::new(1, address, Some(certificate.to_vec()))
+        .unwrap()
+        .to_string()
+}
+
+#[test]
+fn a_line_that_does_not_fit_the_host_is_refused_with_the_reason() {
+    assert_eq!(
+        failure("1|2|unix|/s|grpc|", false),
+        "it speaks app protocol version 2, and this host {1, 3}"
+    );
+    assert!(failure("1|1|unix|/s|grpc|", true).contains("sent no certificate"));
+    let certificate = Identity::generate().unwrap().certificate;
+    assert!(failure(&line_with(&certificate), false).contains("did not ask for TLS"));
+    assert!(failure(&line_with(&[0; 60]), true).contains("DER"));
+    let expired = failure(&line_with(&expired().certificate), true);
+    assert!(expired.contains("xpired"), "{expired}");
+    let elsewhere = failure(&line_with(&named_otherwise().certificate), true);
+    assert!(elsewhere.contains("localhost"), "{elsewhere}");
+    assert!(failure("hello", true).contains("not a handshake"));
+}
+
+#[test]
+fn only_a_socket_where_upstream_puts_it_is_removed_by_the_host() {
+    let temp = std::env::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
+    let bind = |path: PathBuf| {
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        (listener, path)
+    };
+    let removed = |path: &Path| {
+        socket_elsewhere(&Address::Unix(path.to_owned()), Path::new("/sockets")).is_some()
+    };
+    let (_listener, elsewhere) = bind(dir.path().join("plugin1"));
+    assert!(!removed(&elsewhere));
+    assert!(elsewhere.exists());
+
+    let named_as_upstream = tempfile::Builder::new()
+        .prefix("plugin")
+        .make(|path| std::os::unix::net::UnixListener::bind(path));
+    let path = named_as_upstream.unwrap().into_temp_path();
+    assert!(removed(&path));
+    assert!(!path.exists());
+
+    let file = tempfile::Builder::new()
+        .prefix("plugin")
+        .tempfile_in(&temp)
+        .unwrap();
+    assert!(!removed(file.path()));
+    assert!(file.path().exists());
+}

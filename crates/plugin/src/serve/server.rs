@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
@@ -51,7 +52,7 @@ impl Server {
                         connections.spawn(serve(socket, tls, routes, draining.clone()));
                     }
                     Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "accept failed");
+                        tracing::warn!(error = &error as &dyn Error, "accept failed");
                         sleep(ACCEPT_AGAIN).await;
                     }
                 },
@@ -81,19 +82,19 @@ async fn serve(
 ) {
     let connection: Connection = match tls {
         None => socket.into(),
-        Some(tls) => match timeout(TLS_HANDSHAKE, tls.accept(socket)).await {
-            Ok(Ok(stream)) => tokio_rustls::TlsStream::from(stream).into(),
-            Ok(Err(error)) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "connection refused"
-                );
-                return;
-            }
-            Err(_) => {
-                tracing::warn!(within = ?TLS_HANDSHAKE, "connection refused: no TLS handshake");
-                return;
-            }
+        Some(tls) => tokio::select! {
+            secured = timeout(TLS_HANDSHAKE, tls.accept(socket)) => match secured {
+                Ok(Ok(stream)) => tokio_rustls::TlsStream::from(stream).into(),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = &error as &dyn Error, "connection refused");
+                    return;
+                }
+                Err(_) => {
+                    tracing::warn!(within = ?TLS_HANDSHAKE, "connection refused: no TLS handshake");
+                    return;
+                }
+            },
+            _ = draining.changed() => return,
         },
     };
     let mut http2 = http2::Builder::new(TokioExecutor::new());
@@ -110,6 +111,6 @@ async fn serve(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
+        tracing::debug!(error = &error as &dyn Error, "connection ended");
     }
 }

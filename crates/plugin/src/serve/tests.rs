@@ -1,1 +1,256 @@
+use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_stream::StreamExt as _;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::stop::Phase;
+use super::*;
+use crate::certificate::tests::{as_upstream, expired, named_otherwise, pinned};
+use crate::generated::Empty;
+use crate::generated::grpc_controller_client::GrpcControllerClient;
+
+/// A server in this process, as `Plugin::run` makes one.
+struct Running {
+    path: std::path::PathBuf,
+    stop: Stop,
+    task: JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+const FOREVER: Duration = Duration::from_secs(3600);
+
+fn run(tls: Option<TlsAcceptor>, drain_within: Duration) -> Running {
+    let dir = tempfile::tempdir().unwrap();
+    let environment = Environment::read(&Cookie::new("K", "v").unwrap(), |name| match name {
+        "K" => Some("v".into()),
+        "PLUGIN_UNIX_SOCKET_DIR" => Some(dir.path().into()),
+        _ => None,
+    });
+    let listener = Listener::bind(Transport::Unix, &environment.unwrap().unwrap()).unwrap();
+    let path = listener.socket_file().unwrap().to_owned();
+    let stop = Stop::new();
+    let (health, status) = watch::channel(ServingStatus::Serving);
+    let server = Server {
+        listener,
+        tls,
+        routes: Routes::new(HealthServer::new(PluginHealth(status)))
+            .add_service(GrpcControllerServer::new(Controller(stop.clone()))),
+        health,
+        stop: stop.clone(),
+        drain_within,
+    };
+    Running {
+        path,
+        stop,
+        task: tokio::spawn(server.run()),
+        _dir: dir,
+    }
+}
+
+impl Running {
+    async fn channel(&self) -> Channel {
+        self.channel_over(None).await.unwrap()
+    }
+
+    async fn channel_over(
+        &self,
+        tls: Option<ClientConfig>,
+    ) -> Result<Channel, tonic::transport::Error> {
+        let (path, tls) = (self.path.clone(), tls.map(Arc::new));
+        let connect = tower::service_fn(move |_| {
+            let (path, tls) = (path.clone(), tls.clone());
+            async move {
+                let socket = tokio_util::either::Either::Left(UnixStream::connect(path).await?);
+                let connection: crate::Connection = match tls {
+                    None => socket.into(),
+                    Some(tls) => {
+                        let name = "localhost".try_into().unwrap();
+                        let stream = TlsConnector::from(tls).connect(name, socket).await?;
+                        tokio_rustls::TlsStream::from(stream).into()
+                    }
+                };
+                Ok::<_, io::Error>(TokioIo::new(connection))
+            }
+        });
+        Endpoint::from_static("http://localhost")
+            .connect_with_connector(connect)
+            .await
+    }
+
+    async fn ended(self) {
+        timeout(Duration::from_secs(5), self.task)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(!self.path.exists());
+    }
+}
+
+async fn check(channel: Channel, service: &str) -> Result<ServingStatus, tonic::Status> {
+    let service = service.to_owned();
+    let answer = HealthClient::new(channel)
+        .check(HealthCheckRequest { service })
+        .await?;
+    Ok(answer.into_inner().status())
+}
+
+#[tokio::test]
+async fn the_plugin_and_the_whole_server_are_serving_and_nothing_else_is_known() {
+    let server = run(None, FOREVER);
+    let channel = server.channel().await;
+    for service in ["", "plugin"] {
+        assert_eq!(
+            check(channel.clone(), service).await.unwrap(),
+            ServingStatus::Serving
+        );
+    }
+    let unknown = check(channel, "other").await.unwrap_err();
+    assert_eq!(unknown.code(), tonic::Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_shutdown_call_is_answered_and_ends_the_server() {
+    let server = run(None, FOREVER);
+    let mut controller = GrpcControllerClient::new(server.channel().await);
+    controller.shutdown(Empty {}).await.unwrap();
+    drop(controller);
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn health_turns_to_not_serving_and_watches_end_when_the_drain_begins() {
+    let server = run(None, FOREVER);
+    let mut client = HealthClient::new(server.channel().await);
+    let request = |service: &str| HealthCheckRequest {
+        service: service.into(),
+    };
+    let mut known = client.watch(request("plugin")).await.unwrap().into_inner();
+    let mut unknown = client.watch(request("other")).await.unwrap().into_inner();
+    assert_eq!(
+        known.next().await.unwrap().unwrap().status(),
+        ServingStatus::Serving
+    );
+    assert_eq!(
+        unknown.next().await.unwrap().unwrap().status(),
+        ServingStatus::ServiceUnknown
+    );
+    server.stop.drain();
+    assert_eq!(
+        known.next().await.unwrap().unwrap().status(),
+        ServingStatus::NotServing
+    );
+    assert!(known.next().await.is_none());
+    assert_eq!(
+        unknown.next().await.unwrap().unwrap().status(),
+        ServingStatus::ServiceUnknown
+    );
+    assert!(unknown.next().await.is_none());
+    server.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_takes_too_long_is_cut_off() {
+    let server = run(None, Duration::from_millis(1500));
+    // Connected and silent: nothing that a drain could wait for an end of.
+    let mut silent = UnixStream::connect(&server.path).await.unwrap();
+    silent.write_all(b"PRI * HTTP/2.0\r\n\r\n").await.unwrap();
+    tokio::task::yield_now().await;
+    let began = Instant::now();
+    server.stop.drain();
+    server.ended().await;
+    assert!(
+        began.elapsed() <= Duration::from_millis(1600),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(silent.read(&mut [0; 1024]).await.map(|_| ()).ok(), Some(()));
+}
+
+#[tokio::test]
+async fn the_end_waits_for_nothing() {
+    let server = run(None, FOREVER);
+    let _silent = UnixStream::connect(&server.path).await.unwrap();
+    server.stop.drain();
+    server.stop.end();
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn a_stop_never_goes_back() {
+    let stop = Stop::new();
+    stop.end();
+    stop.drain();
+    timeout(FOREVER, stop.reached(Phase::Ending)).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_is_refused_the_server_lives_on() {
+    let host = as_upstream();
+    let (acceptor, certificate) = acceptor(pinned(&host)).unwrap();
+    let plugin = || Pinned::from_der(certificate.clone().into()).unwrap();
+    let server = run(Some(acceptor), FOREVER);
+    // The refusal of a client may come after its own side of the handshake is done.
+    let attempt = async |config| match server.channel_over(config).await {
+        Ok(channel) => check(channel, "plugin").await.ok(),
+        Err(_) => None,
+    };
+
+    let mut plain = UnixStream::connect(&server.path).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer).await;
+    assert_eq!(attempt(None).await, None);
+    let _hangs = UnixStream::connect(&server.path).await.unwrap();
+    for stranger in [Identity::generate().unwrap(), expired(), named_otherwise()] {
+        let config = tls::client_config(stranger, plugin()).unwrap();
+        assert_eq!(attempt(Some(config)).await, None);
+    }
+
+    let config = tls::client_config(host, plugin()).unwrap();
+    assert_eq!(attempt(Some(config)).await, Some(ServingStatus::Serving));
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_a_tls_handshake() {
+    let (acceptor, _) = acceptor(pinned(&Identity::generate().unwrap())).unwrap();
+    let server = run(Some(acceptor), FOREVER);
+    let _silent = UnixStream::connect(&server.path).await.unwrap();
+    tokio::task::yield_now().await;
+    server.stop.drain();
+    server.ended().await;
+}
+
+#[test]
+fn the_highest_common_version_is_chosen_and_else_the_lowest() {
+    let plugin = || {
+        let cookie = Cookie::new("K", "v").unwrap();
+        let plugin = Plugin::new(cookie, 3, Routes::default());
+        let plugin = plugin.with_version(1, Routes::default()).unwrap();
+        plugin.with_version(7, Routes::default()).unwrap()
+    };
+    for (host, chosen) in [
+        (&[1, 3, 9][..], 3),
+        (&[7, 3], 7),
+        (&[1], 1),
+        (&[9, 2], 1),
+        (&[], 1),
+    ] {
+        assert_eq!(plugin().choose(host).0, chosen, "{host:?}");
+    }
+    assert_eq!(
+        plugin()
+            .with_version(7, Routes::default())
+            .unwrap_err()
+            .to_string(),
+        "app protocol version 7 has services already"
+    );
+}

@@ -1,0 +1,278 @@
+//! This test's own executable is the plugin: with the cookie set it serves, in the way that `ROLE`
+//! says, and else it runs the tests.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use mainstay_plugin::{Address, Cookie, HandshakeLine, Launcher, Plugin, StoppedBy, Transport};
+use tokio::runtime::{Builder, Runtime};
+use tonic::service::Routes;
+
+fn cookie() -> Cookie {
+    Cookie::new("OWN_PROCESS_PLUGIN", "yes").unwrap()
+}
+
+fn main() -> ExitCode {
+    if std::env::var_os(cookie().key()).is_some() {
+        return serve(&std::env::var("ROLE").unwrap_or_default());
+    }
+    let tests: [(&str, fn()); 7] = [
+        (
+            "a_plugin_whose_workers_are_all_blocked_ends_with_its_host",
+            || ends_with_its_host("blocked", |_| {}),
+        ),
+        (
+            "a_plugin_whose_main_hangs_after_serving_ends_with_its_host",
+            || ends_with_its_host("hangs at its end", |pid| signal("-TERM", pid)),
+        ),
+        (
+            "a_plugin_that_may_outlive_its_host_does",
+            a_plugin_that_may_outlive_its_host_does,
+        ),
+        ("a_second_signal_ends_a_drain", a_second_signal_ends_a_drain),
+        (
+            "a_plugin_can_be_reached_by_tcp",
+            a_plugin_can_be_reached_by_tcp,
+        ),
+        (
+            "the_newest_common_version_is_served",
+            the_newest_common_version_is_served,
+        ),
+        (
+            "a_plugin_that_prints_much_is_not_held_up",
+            a_plugin_that_prints_much_is_not_held_up,
+        ),
+    ];
+    let trial = |(name, test): (&str, fn())| {
+        Trial::test(name, move || {
+            std::panic::catch_unwind(test).map_err(|_| Failed::without_message())
+        })
+    };
+    let trials = tests.into_iter().map(trial).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A bound for what should take milliseconds.
+const SOON: Duration = Duration::from_secs(10);
+
+fn serve(role: &str) -> ExitCode {
+    let plugin = Plugin::new(cookie(), 1, Routes::default());
+    let runtime = runtime();
+    match role {
+        "blocked" => runtime.block_on(async {
+            tokio::join!(plugin.serve(), async {
+                // The line is out by then; from here on no task of the only thread runs.
+                tokio::task::yield_now().await;
+                block();
+            })
+            .0
+        }),
+        "hangs at its end" => {
+            let code = runtime.block_on(async {
+                tokio::task::spawn_blocking(block);
+                plugin.serve().await
+            });
+            drop(runtime);
+            code
+        }
+        "outlives" => runtime.block_on(plugin.outliving_its_host().serve()),
+        "drains long" => runtime.block_on(plugin.with_drain_within(SOON * 6).serve()),
+        "tcp" => runtime.block_on(plugin.with_transport(Transport::Tcp).serve()),
+        "versions" => {
+            let plugin = plugin.with_version(2, Routes::default()).unwrap();
+            let plugin = plugin.with_version(3, Routes::default()).unwrap();
+            runtime.block_on(plugin.serve())
+        }
+        "prints" => runtime.block_on(async {
+            let printing = async {
+                // As above: nothing may be printed before the line.
+                tokio::task::yield_now().await;
+                tokio::task::spawn_blocking(|| {
+                    for _ in 0..20_000 {
+                        println!("{}", "print ".repeat(10));
+                        eprintln!("{}", "log ".repeat(10));
+                    }
+                })
+                .await
+            };
+            tokio::join!(plugin.serve(), printing).0
+        }),
+        _ => panic!("no role {role:?}"),
+    }
+}
+
+fn block() {
+    loop {
+        std::thread::park();
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn launcher(role: &str) -> Launcher {
+    Launcher::new(std::env::current_exe().unwrap(), cookie(), 1).with_variable("ROLE", role)
+}
+
+/// A plugin under a host that is a shell, which can be killed; both end with this value.
+struct UnderShell {
+    host: Child,
+    plugin: u32,
+    line: HandshakeLine,
+}
+
+impl UnderShell {
+    fn start(role: &str) -> Self {
+        let mut host = Command::new("/bin/sh")
+            .args(["-c", "\"$0\" & echo \"pid=$!\"; wait"])
+            .arg(std::env::current_exe().unwrap())
+            .env(cookie().key(), cookie().value())
+            .env("ROLE", role)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut plugin, mut line) = (None, None);
+        let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
+        // The shell's line and the plugin's come in any order.
+        while plugin.is_none() || line.is_none() {
+            let read = lines.next().unwrap().unwrap();
+            match read.strip_prefix("pid=") {
+                Some(pid) => plugin = pid.parse().ok(),
+                None => line = read.parse().ok(),
+            }
+        }
+        Self {
+            host,
+            plugin: plugin.unwrap(),
+            line: line.unwrap(),
+        }
+    }
+
+    fn socket(&self) -> &std::path::Path {
+        match self.line.address() {
+            Address::Unix(path) => path,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn kill_host(&mut self) {
+        self.host.kill().unwrap();
+        self.host.wait().unwrap();
+    }
+
+    fn is_gone(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.plugin));
+        stat.map_or(true, |stat| stat.contains(") Z "))
+    }
+
+    /// How long it took until the plugin was gone.
+    fn gone_after(&self) -> Duration {
+        let began = Instant::now();
+        while !self.is_gone() {
+            assert!(began.elapsed() < SOON, "still running");
+            pause();
+        }
+        began.elapsed()
+    }
+}
+
+impl Drop for UnderShell {
+    fn drop(&mut self) {
+        if !self.is_gone() {
+            signal("-KILL", self.plugin);
+        }
+        let _ = self.host.kill();
+        let _ = self.host.wait();
+    }
+}
+
+fn signal(signal: &str, pid: u32) {
+    let status = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+/// What is waited for is another process, which no paused clock moves.
+#[allow(clippy::disallowed_methods)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(5));
+}
+
+fn ends_with_its_host(role: &str, before: fn(u32)) {
+    let mut under_shell = UnderShell::start(role);
+    before(under_shell.plugin);
+    under_shell.kill_host();
+    let after = under_shell.gone_after();
+    assert!(after <= Duration::from_secs(1), "{after:?}");
+    assert!(!under_shell.socket().exists());
+}
+
+fn a_plugin_that_may_outlive_its_host_does() {
+    let mut under_shell = UnderShell::start("outlives");
+    under_shell.kill_host();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1200) {
+        assert!(!under_shell.is_gone());
+        pause();
+    }
+    signal("-TERM", under_shell.plugin);
+    under_shell.gone_after();
+    assert!(!under_shell.socket().exists());
+}
+
+fn a_second_signal_ends_a_drain() {
+    let under_shell = UnderShell::start("drains long");
+    // Greets and then says nothing more: a drain cannot end while this is open.
+    let mut silent = UnixStream::connect(under_shell.socket()).unwrap();
+    silent
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .unwrap();
+    std::io::Read::read(&mut silent, &mut [0]).unwrap();
+    signal("-TERM", under_shell.plugin);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(300) {
+        assert!(!under_shell.is_gone());
+        pause();
+    }
+    assert!(!under_shell.socket().exists());
+    signal("-TERM", under_shell.plugin);
+    assert!(under_shell.gone_after() < Duration::from_secs(2));
+}
+
+fn a_plugin_can_be_reached_by_tcp() {
+    runtime().block_on(async {
+        for launcher in [launcher("tcp"), launcher("tcp").with_auto_mtls()] {
+            let plugin = launcher.launch().await.unwrap();
+            let address = plugin.connector().address().clone();
+            assert!(matches!(address, Address::Tcp(address) if address.ip().is_loopback()));
+            plugin.check_health().await.unwrap();
+            assert_eq!(plugin.stop().await.unwrap().by(), StoppedBy::Shutdown);
+        }
+    });
+}
+
+fn the_newest_common_version_is_served() {
+    runtime().block_on(async {
+        for (others, chosen) in [(vec![], 1), (vec![2, 9], 2), (vec![3, 2], 3)] {
+            let launcher = others
+                .into_iter()
+                .fold(launcher("versions"), Launcher::with_version);
+            let plugin = launcher.launch().await.unwrap();
+            assert_eq!(plugin.version(), chosen);
+        }
+    });
+}
+
+fn a_plugin_that_prints_much_is_not_held_up() {
+    runtime().block_on(async {
+        let plugin = launcher("prints").launch().await.unwrap();
+        plugin.check_health().await.unwrap();
+        let stopped = plugin.stop().await.unwrap();
+        assert_eq!(stopped.by(), StoppedBy::Shutdown);
+    });
+}

@@ -6,3 +6,8 @@ pub mod kv;
 #[rustfmt::skip]
 #[path = "generated/proto.rs"]
 pub mod proto;
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

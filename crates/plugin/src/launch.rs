@@ -69,6 +69,9 @@ const ENDS_BY_ITSELF: Duration = Duration::from_millis(200);
 /// target `mainstay_plugin::stderr`, in the level that it says (hclog's JSON or `[LEVEL]` in front;
 /// else debug); what it prints, under `mainstay_plugin::stdout`.
 ///
+/// A host that is killed can end nothing: plugins of this crate then end by themselves, within a
+/// second; those of other makes may not.
+///
 /// # Clone
 /// A clone is another launcher with the same settings.
 #[derive(Clone, Debug)]
@@ -89,10 +92,18 @@ pub struct Launcher {
 impl Launcher {
     /// Launches `program`, a plugin that is known by `cookie` and should speak the app protocol
     /// `version`.
+    ///
+    /// A name without a slash is looked up in `PATH`; a relative path is taken from the directory
+    /// that this process is in now, whatever directory the plugin is given.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>, cookie: Cookie, version: u32) -> Self {
+        let program = program.into();
+        let is_path = program.components().nth(1).is_some();
         Self {
-            program: program.into(),
+            program: match std::path::absolute(&program) {
+                Ok(absolute) if is_path => absolute,
+                _ => program,
+            },
             arguments: Vec::new(),
             variables: Vec::new(),
             inherits: true,
@@ -214,11 +225,7 @@ impl Launcher {
 
     fn command(&self, socket_dir: &Path, identity: Option<&Identity>) -> Command {
         let mut command = Command::new(&self.program);
-        command
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(&self.arguments).stdin(Stdio::null());
         if !self.inherits {
             command.env_clear();
         }

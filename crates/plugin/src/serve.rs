@@ -182,7 +182,7 @@ impl Plugin {
 
     async fn run(mut self) -> Result<Option<HostWatch>, ServeError> {
         let environment = Environment::read(&self.cookie, |name| std::env::var_os(name))?
-            .ok_or(ServeError::NotAHost)?;
+            .ok_or(ServeError::NoHost)?;
         let (version, services) = self.choose(&environment.versions);
         let (tls, certificate) = match environment.certificate.clone() {
             Some(host) => {

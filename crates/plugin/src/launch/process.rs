@@ -1,6 +1,6 @@
 use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -42,12 +42,10 @@ pub(crate) struct Output {
 }
 
 impl Process {
-    /// Starts `command`, whose stdout and stderr must be piped.
     pub(crate) fn start(mut command: Command) -> io::Result<(Self, Output)> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.process_group(0).spawn()?;
-        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(io::Error::other("stdout and stderr must be piped"));
-        };
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (sender, status) = watch::channel(None);
         let shared = Arc::new(Shared {
             pid: Pid::from_child(&child),
@@ -58,7 +56,7 @@ impl Process {
         let reaper = Arc::clone(&shared);
         let waiting = thread::Builder::new()
             .name("plugin-reaper".to_owned())
-            .stack_size(64 * 1024)
+            .stack_size(256 * 1024)
             .spawn(move || reaper.reap());
         if let Err(error) = waiting {
             let mut child = shared.child();
@@ -66,7 +64,11 @@ impl Process {
             child.wait()?;
             return Err(error);
         }
-        Ok((Self { shared, status }, Output { stdout, stderr }))
+        let process = Self { shared, status };
+        match (stdout, stderr) {
+            (Some(stdout), Some(stderr)) => Ok((process, Output { stdout, stderr })),
+            _ => Err(io::Error::other("the standard library made no pipes")),
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {

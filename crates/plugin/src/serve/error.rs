@@ -9,7 +9,7 @@ use crate::line::InvalidLine;
 #[non_exhaustive]
 pub enum ServeError {
     /// The magic cookie is missing or wrong: a person ran the program, and not a host.
-    NotAHost,
+    NoHost,
     /// A variable that the host set cannot be understood.
     Environment(InvalidEnvironment),
     /// There was nothing to listen on.
@@ -33,7 +33,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // Upstream's words, which people find when they search for them.
-            Self::NotAHost => f.write_str(
+            Self::NoHost => f.write_str(
                 "This binary is a plugin. These are not meant to be executed directly.\n\
                  Please execute the program that consumes these plugins, which will\n\
                  load any plugins automatically",
@@ -51,7 +51,7 @@ impl fmt::Display for ServeError {
 impl std::error::Error for ServeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NotAHost => None,
+            Self::NoHost => None,
             Self::Environment(source) => Some(source),
             Self::Listen { source, .. } | Self::Process(source) | Self::Announce(source) => {
                 Some(source)

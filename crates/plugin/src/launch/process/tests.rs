@@ -1,15 +1,10 @@
-use std::process::Stdio;
-
 use tokio::time::timeout;
 
 use super::*;
 
 fn shell(script: &str) -> Process {
     let mut command = Command::new("/bin/sh");
-    command
-        .args(["-c", script])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(["-c", script]);
     Process::start(command).unwrap().0
 }
 
@@ -46,10 +41,7 @@ fn dropped_it_leaves_no_process_and_no_zombie_even_without_a_runtime() {
 #[tokio::test]
 async fn what_the_process_started_ends_with_it() {
     let mut command = Command::new("/bin/sh");
-    command
-        .args(["-c", "sleep 1000 & echo $!; exit 0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(["-c", "sleep 1000 & echo $!; exit 0"]);
     let (process, output) = Process::start(command).unwrap();
     ended(&process).await;
     let grandchild = std::io::read_to_string(output.stdout).unwrap();
@@ -75,10 +67,10 @@ async fn a_signal_after_the_end_reaches_nobody() {
 
 #[test]
 fn a_program_that_cannot_run_is_an_error() {
-    let mut command = Command::new("/nonexistent");
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     assert_eq!(
-        Process::start(command).unwrap_err().kind(),
+        Process::start(Command::new("/nonexistent"))
+            .unwrap_err()
+            .kind(),
         io::ErrorKind::NotFound
     );
 }

@@ -1,3 +1,7 @@
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -51,6 +55,87 @@ fn a_panic_of_rust_is_recognised_with_and_without_the_threads_number() {
         "thread 'tokio-rt-worker' (17) panicked at src/main.rs:1:1:"
     ));
     assert!(!is_rust_panic("thread 'main' is fine"));
+}
+
+/// What a subscriber wrote.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The events that come of these lines of stderr, and the tail.
+fn forwarded(stderr: &str) -> (Vec<String>, Tail) {
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(Level::TRACE)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(move || writer.clone())
+        .finish();
+    let (reader, mut pipe) = io::pipe().unwrap();
+    pipe.write_all(stderr.as_bytes()).unwrap();
+    drop(pipe);
+    let tail = Tail::default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        runtime.block_on(async {
+            let lines = Lines::new(OwnedFd::from(reader)).unwrap();
+            forward_stderr(lines, "kv".into(), tail.clone()).await;
+        });
+    });
+    let written = written.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let events = String::from_utf8(written.clone()).unwrap();
+    let events = events.lines().map(|line| line.trim().to_owned()).collect();
+    (events, tail)
+}
+
+#[test]
+fn lines_become_events_in_their_level_with_the_plugins_name_and_their_fields() {
+    let (events, tail) = forwarded(concat!(
+        "[WARN] low on memory\n",
+        r#"{"@level":"info","@message":"ready","@module":"kv.store","port":7}"#,
+        "\nplain, and the last",
+    ));
+    assert_eq!(
+        events,
+        [
+            r#"WARN mainstay_plugin::stderr: low on memory plugin="kv""#,
+            concat!(
+                r#"INFO mainstay_plugin::stderr: ready plugin="kv" module="kv.store" "#,
+                r#"fields="{\"port\":7}""#
+            ),
+            r#"DEBUG mainstay_plugin::stderr: plain, and the last plugin="kv""#,
+        ]
+    );
+    assert_eq!(tail.lines().len(), 3);
+}
+
+#[test]
+fn the_trace_behind_a_panic_of_go_is_an_error_and_the_lines_behind_one_of_rust_are_not() {
+    let levels = |stderr: &str| {
+        let (events, _) = forwarded(stderr);
+        let level = |event: String| event.split(' ').next().unwrap().to_owned();
+        events.into_iter().map(level).collect::<Vec<_>>()
+    };
+    let go = "before\npanic: oh no\n\ngoroutine 1 [running]:\nmain.main()\n";
+    assert_eq!(levels(go), ["DEBUG", "ERROR", "ERROR", "ERROR", "ERROR"]);
+    let rust = "thread 'main' (7) panicked at src/main.rs:1:1:\nbehind\n";
+    assert_eq!(levels(rust), ["ERROR", "DEBUG"]);
 }
 
 proptest! {

@@ -51,10 +51,10 @@ impl Identity {
     /// certificate for nobody's own.
     pub(crate) fn generate() -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        Self::signed_by(&key, Self::params()?)
+        Self::signed_by(&key, &Self::params()?)
     }
 
-    fn signed_by(key: &KeyPair, params: CertificateParams) -> Result<Self, rcgen::Error> {
+    fn signed_by(key: &KeyPair, params: &CertificateParams) -> Result<Self, rcgen::Error> {
         let certificate = params.self_signed(key)?;
         Ok(Self {
             pem: certificate.pem(),

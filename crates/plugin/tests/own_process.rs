@@ -4,11 +4,12 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use mainstay_plugin::{Address, Cookie, HandshakeLine, Launcher, Plugin, StoppedBy, Transport};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 use tonic::service::Routes;
 
 fn cookie() -> Cookie {

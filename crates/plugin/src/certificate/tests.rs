@@ -7,7 +7,7 @@ pub(crate) fn identity(change: impl FnOnce(&mut CertificateParams)) -> Identity 
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let mut params = Identity::params().unwrap();
     change(&mut params);
-    Identity::signed_by(&key, params).unwrap()
+    Identity::signed_by(&key, &params).unwrap()
 }
 
 pub(crate) fn expired() -> Identity {
@@ -40,7 +40,7 @@ pub(crate) fn as_upstream() -> Identity {
         KeyUsagePurpose::KeyAgreement,
         KeyUsagePurpose::KeyCertSign,
     ];
-    Identity::signed_by(&key, params).unwrap()
+    Identity::signed_by(&key, &params).unwrap()
 }
 
 pub(crate) fn pinned(identity: &Identity) -> Pinned {

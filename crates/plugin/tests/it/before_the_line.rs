@@ -1,8 +1,9 @@
 //! What does not come to a handshake line, or to none that fits.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mainstay_plugin::{Cookie, InvalidLine, LaunchError, LaunchFailure, Launcher};
+use tokio::time::Instant;
 
 use crate::shell::{SOON, Traced, is_gone, launcher};
 

@@ -1,10 +1,10 @@
 //! How a plugin that does not end by itself is ended.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mainstay_plugin::{Instance, StoppedBy};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::shell::{SOON, Traced, is_gone};
 

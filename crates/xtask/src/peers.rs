@@ -1,0 +1,130 @@
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use xshell::{Shell, cmd};
+
+use crate::{Result, Workspace};
+
+/// A foreign implementation that our tests talk to.
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    /// The feature whose tests need it.
+    pub(crate) feature: &'static str,
+    programs: &'static [&'static str],
+    folders: &'static [&'static str],
+    /// The Debian packages that hold all of the above.
+    packages: &'static [&'static str],
+    build: fn(&Workspace) -> Result,
+}
+
+pub(crate) const ALL: &[Peer] = &[Peer {
+    name: "Go",
+    feature: "mainstay-examples/peers",
+    programs: &["go"],
+    folders: &[
+        "/usr/share/gocode/src/github.com/golang/protobuf",
+        "/usr/share/gocode/src/github.com/hashicorp/go-plugin",
+        "/usr/share/gocode/src/golang.org/x/net",
+        "/usr/share/gocode/src/google.golang.org/genproto",
+        "/usr/share/gocode/src/google.golang.org/grpc",
+    ],
+    packages: &[
+        "golang-go",
+        "golang-github-hashicorp-go-plugin-dev",
+        "golang-golang-x-net-dev",
+        "golang-google-genproto-dev",
+        "golang-google-grpc-dev",
+        "golang-goprotobuf-dev",
+    ],
+    build: build_go,
+}];
+
+/// The folder of the built peers, which tests find by the variable `MAINSTAY_PEERS`.
+pub(crate) fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("peers")
+}
+
+impl Peer {
+    /// The programs and folders that this machine lacks.
+    pub(crate) fn missing(&self) -> Vec<&'static str> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let on_path = |program: &str| env::split_paths(&path).any(|it| it.join(program).is_file());
+        let programs = self.programs.iter().filter(|it| !on_path(it));
+        let folders = self.folders.iter().filter(|it| !Path::new(it).is_dir());
+        programs.chain(folders).copied().collect()
+    }
+
+    pub(crate) fn is_present(&self) -> bool {
+        self.missing().is_empty()
+    }
+
+    /// How to install it without us.
+    pub(crate) fn by_hand(&self) -> String {
+        format!("apt-get install {}", self.packages.join(" "))
+    }
+
+    pub(crate) fn build(&self, workspace: &Workspace) -> Result {
+        fs::create_dir_all(folder(workspace))?;
+        (self.build)(workspace)
+    }
+}
+
+/// Installs what is missing, with apt-get.
+pub(crate) fn install(sh: &Shell) -> Result {
+    const TRIES: u32 = 3;
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    let absent = ALL.iter().filter(|it| !it.is_present());
+    let packages: Vec<_> = absent.flat_map(|it| it.packages).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let is_root = cmd!(sh, "id -u").quiet().read()? == "0";
+    let sudo: &[&str] = if is_root {
+        &[]
+    } else {
+        &["sudo", "--non-interactive"]
+    };
+    let update = cmd!(
+        sh,
+        "env {sudo...} DEBIAN_FRONTEND=noninteractive apt-get update"
+    );
+    let install = cmd!(
+        sh,
+        "env {sudo...} DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends {packages...}"
+    );
+
+    let mut tried = 1;
+    while let Err(error) = update.run().and_then(|()| install.run()) {
+        if tried == TRIES {
+            return Err(error.into());
+        }
+        eprintln!("{error}; once more in {PAUSE:?}");
+        thread::sleep(PAUSE);
+        tried += 1;
+    }
+    Ok(())
+}
+
+/// Debian ships the sources of Go libraries for the GOPATH mode, so this needs no network.
+fn build_go(workspace: &Workspace) -> Result {
+    let sh = &workspace.sh;
+    let folder = folder(workspace);
+    let gopath = env::join_paths([workspace.root.join("peers/go"), "/usr/share/gocode".into()])?;
+    for (package, executable) in [
+        ("mainstay/kvhost", folder.join("go-kv-host")),
+        ("mainstay/kvplugin", folder.join("go-kv-plugin")),
+    ] {
+        cmd!(sh, "go build -o {executable} {package}")
+            .env("GO111MODULE", "off")
+            .env("GOPATH", &gopath)
+            .env("GOCACHE", folder.join("go-cache"))
+            .env("GOFLAGS", "")
+            .run()?;
+    }
+    Ok(())
+}

@@ -11,8 +11,10 @@ pub use instance::{Exit, Instance, Stopped, StoppedBy};
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::fs::Permissions;
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -46,6 +48,9 @@ const VARIABLES: [&str; 7] = [
     "PLUGIN_UNIX_SOCKET_GROUP",
 ];
 
+/// What fits into a socket address, without the zero behind it.
+const LONGEST_SOCKET_PATH: usize = 107;
+
 /// How long a plugin that failed to start is given to end, before it is killed.
 const ENDS_BY_ITSELF: Duration = Duration::from_millis(200);
 
@@ -70,7 +75,8 @@ const ENDS_BY_ITSELF: Duration = Duration::from_millis(200);
 /// else debug); what it prints, under `mainstay_plugin::stdout`.
 ///
 /// A host that is killed can end nothing: plugins of this crate then end by themselves, within a
-/// second; those of other makes may not.
+/// second; those of other makes may not. What then stays is an empty `plugin-dir..` among the
+/// temporary files.
 ///
 /// # Clone
 /// A clone is another launcher with the same settings.
@@ -207,10 +213,7 @@ impl Launcher {
             .then(Identity::generate)
             .transpose()
             .map_err(|error| prepare(error.into()))?;
-        let dir = tempfile::Builder::new()
-            .prefix("plugin-dir")
-            .tempdir()
-            .map_err(|error| prepare(error.into()))?;
+        let dir = socket_dir(&std::env::temp_dir()).map_err(|error| prepare(error.into()))?;
 
         let command = self.command(dir.path(), identity.as_ref());
         let (process, Output { stdout, stderr }) =
@@ -248,6 +251,17 @@ impl Launcher {
             command.env("PLUGIN_CLIENT_CERT", identity.pem());
         }
         command
+    }
+
+    /// Where the plugin puts temporary files.
+    fn plugins_temp_dir(&self) -> PathBuf {
+        let is_temp_dir = |(name, _): &&(OsString, OsString)| name == "TMPDIR";
+        let own = self.variables.iter().rev().find(is_temp_dir);
+        match own {
+            Some((_, dir)) => dir.into(),
+            None if self.inherits => std::env::temp_dir(),
+            None => PathBuf::from("/tmp"),
+        }
     }
 
     fn name(&self) -> Arc<str> {
@@ -294,32 +308,14 @@ impl Started {
         mut stdout: Lines,
         identity: Option<Identity>,
     ) -> Result<Instance, LaunchError> {
-        let first = timeout(launcher.start_within, stdout.next()).await;
-        let line = match first {
-            Ok(Ok(Piece::Line(line))) => line,
-            Ok(Ok(Piece::Part(line))) => {
-                let failure = LaunchFailure::LongLine(LONGEST_LINE);
-                return Err(self.failed(launcher, failure, Some(&line)).await);
-            }
-            Ok(Ok(Piece::End(line))) => {
-                let line = Some(line.as_str()).filter(|line| !line.is_empty());
-                return Err(self
-                    .failed(launcher, LaunchFailure::ClosedStdout, line)
-                    .await);
-            }
-            Ok(Err(error)) => {
-                let failure = LaunchFailure::Prepare(error.into());
-                return Err(self.failed(launcher, failure, None).await);
-            }
-            Err(_) => {
-                let failure = LaunchFailure::Timeout(launcher.start_within);
-                return Err(self.failed(launcher, failure, None).await);
-            }
+        let line = match self.first_line(launcher, &mut stdout).await {
+            Ok(line) => line,
+            Err((failure, line)) => return Err(self.failed(launcher, failure, &line).await),
         };
         let understood = understand(&line, &launcher.versions, identity);
         let (handshake, tls) = match understood {
             Ok(understood) => understood,
-            Err(failure) => return Err(self.failed(launcher, failure, Some(&line)).await),
+            Err(failure) => return Err(self.failed(launcher, failure, &line).await),
         };
         let plugin = Arc::clone(&self.plugin);
         self.output.tasks.spawn(log::forward_stdout(stdout, plugin));
@@ -332,7 +328,7 @@ impl Started {
         );
         Ok(Instance {
             files: SocketFiles {
-                elsewhere: socket_elsewhere(&address, self.dir.path()),
+                elsewhere: socket_elsewhere(&address, &launcher.plugins_temp_dir()),
                 dir: self.dir,
             },
             process: self.process,
@@ -346,12 +342,46 @@ impl Started {
         })
     }
 
+    /// The first line, or what is wrong with it and as much as there is of it.
+    async fn first_line(
+        &self,
+        launcher: &Launcher,
+        stdout: &mut Lines,
+    ) -> Result<String, (LaunchFailure, String)> {
+        let reading = async {
+            tokio::select! {
+                // First, so that a line from a process that has just ended is still read.
+                biased;
+                piece = stdout.next() => Some(piece),
+                _ = self.process.ended() => None,
+            }
+        };
+        let piece = match timeout(launcher.start_within, reading).await {
+            Ok(Some(piece)) => piece,
+            // Its pipe may have another holder, which neither prints nor ends.
+            Ok(None) => match timeout(ENDS_BY_ITSELF, stdout.next()).await {
+                Ok(piece) => piece,
+                Err(_) => return Err((LaunchFailure::Exited, stdout.begun())),
+            },
+            Err(_) => {
+                let failure = LaunchFailure::Timeout(launcher.start_within);
+                return Err((failure, stdout.begun()));
+            }
+        };
+        match piece {
+            Ok(Piece::Line(line)) => Ok(line),
+            Ok(Piece::Part(line)) => Err((LaunchFailure::LongLine(LONGEST_LINE), line)),
+            Ok(Piece::End(line)) => Err((LaunchFailure::ClosedStdout, line)),
+            Err(error) => Err((LaunchFailure::Prepare(error.into()), String::new())),
+        }
+    }
+
     /// Ends the process, and gathers what it left.
     async fn failed(
         self,
         launcher: &Launcher,
         mut failure: LaunchFailure,
-        line: Option<&str>,
+        line: &str,
     ) -> LaunchError {
         // A process that is about to end explains more by its status than by being killed.
         let status = timeout(ENDS_BY_ITSELF, self.process.ended()).await.ok();
@@ -366,13 +396,19 @@ impl Started {
         } = self;
         drop(process);
         drop(dir);
+        let stderr = output.into_last_lines().await;
+        // Upstream's words, by which plugins of any make say this.
+        let no_cookie = |line: &String| line.starts_with("This binary is a plugin.");
+        if matches!(failure, LaunchFailure::Exited) && stderr.iter().any(no_cookie) {
+            failure = LaunchFailure::Cookie(launcher.cookie.key().to_owned());
+        }
         LaunchError {
             failure,
             program: launcher.program.display().to_string(),
-            line: line.map(shortened),
+            line: Some(line).filter(|line| !line.is_empty()).map(shortened),
             left: Left {
                 status: status.flatten(),
-                stderr: output.into_last_lines().await,
+                stderr,
             },
         }
     }
@@ -410,17 +446,35 @@ fn understand(
     Ok((handshake, tls))
 }
 
+/// A directory for the plugin's socket, which only its owner may enter: systems differ in what the
+/// mode of a socket file means.
+fn socket_dir(temp_dir: &Path) -> io::Result<TempDir> {
+    let (prefix, random) = ("plugin-dir", 6);
+    // Two slashes, and a name as upstream's plugins and ours give their sockets.
+    let longest = temp_dir.as_os_str().len() + prefix.len() + random + 2 + 16;
+    let short = Path::new("/tmp");
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .rand_bytes(random)
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(if longest > LONGEST_SOCKET_PATH {
+            short
+        } else {
+            temp_dir
+        })
+}
+
 /// The socket of a plugin that does not heed `PLUGIN_UNIX_SOCKET_DIR`, as upstream before 1.6, and
 /// that leaves it behind when it is killed. Only where and as upstream names them: a plugin may
 /// also lead to the socket of something that lives on.
-fn socket_elsewhere(address: &Address, dir: &Path) -> Option<TempPath> {
+fn socket_elsewhere(address: &Address, plugins_temp_dir: &Path) -> Option<TempPath> {
     let Address::Unix(path) = address else {
         return None;
     };
-    let as_upstream = path.parent() == Some(&std::env::temp_dir())
+    let as_upstream = path.parent() == Some(plugins_temp_dir)
         && path.file_name()?.to_str()?.starts_with("plugin");
     let is_socket = path.symlink_metadata().ok()?.file_type().is_socket();
-    (as_upstream && is_socket && !path.starts_with(dir))
+    (as_upstream && is_socket)
         .then(|| TempPath::try_from_path(path).ok())
         .flatten()
 }

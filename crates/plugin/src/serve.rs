@@ -5,6 +5,7 @@ mod health;
 mod host_watch;
 mod listener;
 mod server;
+mod services;
 mod stop;
 
 pub use environment::InvalidEnvironment;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
@@ -32,8 +34,9 @@ use self::health::PluginHealth;
 use self::host_watch::HostWatch;
 use self::listener::Listener;
 use self::server::Server;
+use self::services::Services;
 use self::stop::{Signals, Stop};
-use crate::certificate::{Identity, Pinned};
+use crate::certificate::{Identity, Pinned, Role};
 use crate::cookie::Cookie;
 use crate::generated::grpc_controller_server::GrpcControllerServer;
 use crate::line::HandshakeLine;
@@ -41,6 +44,9 @@ use crate::tls;
 
 /// Upstream's hosts kill a plugin 2 s after they asked it to stop.
 const DRAIN_WITHIN: Duration = Duration::from_millis(1500);
+
+/// How long `main` may take to end after it has served.
+const EXIT_WITHIN: Duration = Duration::from_secs(1);
 
 /// A plugin: gRPC services that a host starts as a process of its own.
 ///
@@ -63,14 +69,15 @@ const DRAIN_WITHIN: Duration = Duration::from_millis(1500);
 ///
 /// # What is served beside the services
 /// `grpc.health.v1.Health`, with `plugin` SERVING until the drain begins, and
-/// `plugin.GRPCController`. Their messages are limited to tonic's 4 MiB; limits of your own
+/// `plugin.GRPCController`; services of these names among the plugin's own are not reached. Their
+/// messages are limited to tonic's 4 MiB; limits of your own
 /// services are set on their generated servers (`KvServer::new(kv).max_decoding_message_size(..)`).
 ///
 /// # How it ends
 /// A `Shutdown` call of the host, SIGTERM or SIGHUP begin the drain: the socket file is removed,
 /// nothing new is accepted, calls under way may finish within 1.5 s
-/// ([`with_drain_within`](Self::with_drain_within)). A second signal ends it at once. SIGINT is
-/// ignored. When the host's process is gone, the plugin ends within a second, if need be by
+/// ([`with_drain_within`](Self::with_drain_within)). A signal during the drain ends it at once.
+/// SIGINT is ignored, and SIGHUP if it was from the start. When the host's process is gone, the plugin ends within a second, if need be by
 /// [`std::process::exit`]; tell it to [outlive its host](Self::outliving_its_host) if it is
 /// started by something that ends before the host does.
 #[derive(Clone, Debug)]
@@ -143,13 +150,17 @@ impl Plugin {
     /// A failure is told on stderr and gives exit code 1; without the cookie that is upstream's
     /// text for whoever runs a plugin by hand.
     ///
+    /// It is the last thing to do: a process that has not ended a second after it served, because a
+    /// thread is blocked, is ended by [`std::process::exit`]. To have time for more, use
+    /// [`try_serve`](Self::try_serve).
+    ///
     /// # Panics
     /// Outside a tokio runtime with IO and time.
     pub async fn serve(self) -> ExitCode {
         match self.run().await {
             Ok(watch) => {
-                // What follows is the end of `main`, which may hang on a blocked thread.
                 std::mem::forget(watch);
+                exit_at_last();
                 ExitCode::SUCCESS
             }
             Err(error) => {
@@ -171,6 +182,10 @@ impl Plugin {
     /// # Errors
     /// Whatever keeps it from serving. What goes wrong afterwards in single connections is logged.
     ///
+    /// # Signals
+    /// Once it has listened, SIGTERM, SIGINT and SIGHUP no longer end this process, not even after
+    /// it returns: that is how tokio handles signals.
+    ///
     /// # Panics
     /// Outside a tokio runtime with IO and time.
     ///
@@ -191,8 +206,8 @@ impl Plugin {
             }
             None => (None, None),
         };
-        let signals = Signals::listen().map_err(ServeError::Process)?;
         let listener = Listener::bind(self.transport, &environment)?;
+        let signals = Signals::listen().map_err(ServeError::Process)?;
         let address = listener.address().map_err(ServeError::Announce)?;
         let line =
             HandshakeLine::new(version, address, certificate).map_err(ServeError::Address)?;
@@ -200,7 +215,11 @@ impl Plugin {
         let stop = Stop::new();
         let watch = if self.watches_host {
             let socket_file = listener.socket_file().map(Path::to_owned);
-            HostWatch::start(stop.clone(), socket_file).map_err(ServeError::Process)?
+            let watch = HostWatch::start(stop.clone(), socket_file).map_err(ServeError::Process)?;
+            if watch.is_none() {
+                tracing::debug!("host cannot be watched: it has no process id here");
+            }
+            watch
         } else {
             None
         };
@@ -208,14 +227,16 @@ impl Plugin {
         let server = Server {
             listener,
             tls,
-            routes: services
-                .add_service(HealthServer::new(PluginHealth(status)))
-                .add_service(GrpcControllerServer::new(Controller(stop.clone())))
-                .prepare(),
+            services: Services::new(
+                Routes::new(HealthServer::new(PluginHealth(status)))
+                    .add_service(GrpcControllerServer::new(Controller(stop.clone()))),
+                services,
+            ),
             health,
             stop: stop.clone(),
             drain_within: self.drain_within,
         };
+        // After the watch has begun: of a host that was gone by then nobody reads this, which fails.
         announce(&line).map_err(ServeError::Announce)?;
         tracing::debug!(version, address = %line.address(), "plugin is serving");
         tokio::select! {
@@ -249,10 +270,28 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// TLS that lets in this `host`, and the certificate to announce.
 fn acceptor(host: Pinned) -> Result<(TlsAcceptor, Vec<u8>), BoxError> {
+    if let Err(error) = host.check_use(Role::Client, UnixTime::now()) {
+        // Upstream serves then too, and refuses every connection; here at least somebody says so.
+        let error = rustls::Error::from(error);
+        let _ = writeln!(io::stderr(), "the host will be refused: {error}");
+    }
     let own = Identity::generate()?;
     let certificate = own.certificate.to_vec();
     let config = tls::server_config(own, host)?;
     Ok((TlsAcceptor::from(Arc::new(config)), certificate))
+}
+
+/// What ends `main` may hang: a runtime waits for its blocking threads for ever.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread that must not depend on the runtime"
+)]
+fn exit_at_last() {
+    // Without a thread there is no bound, and that is no reason to fail.
+    let _ = std::thread::Builder::new().spawn(|| {
+        std::thread::sleep(EXIT_WITHIN);
+        std::process::exit(0);
+    });
 }
 
 /// The line and its end in one write, so that a host never sees half of it.

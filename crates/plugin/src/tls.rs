@@ -1,8 +1,11 @@
+use std::io;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
@@ -10,8 +13,18 @@ use rustls::{
 
 use crate::certificate::{Identity, Pinned, Role};
 
-/// gRPC over TLS is agreed on by ALPN; Go refuses a connection without it.
+/// gRPC over TLS is agreed on by ALPN; as Go, we refuse a connection without it.
 const ALPN: &[u8] = b"h2";
+
+/// Whether the peer of a finished handshake is going to speak HTTP/2.
+pub(crate) fn agreed_on_http2(agreed: Option<&[u8]>) -> io::Result<()> {
+    if agreed == Some(ALPN) {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "the peer did not agree to speak HTTP/2 (ALPN h2)",
+    ))
+}
 
 /// The plugin's side: shows `own` and lets in nobody but the holder of `host`'s key.
 pub(crate) fn server_config(own: Identity, host: Pinned) -> Result<ServerConfig, Error> {
@@ -21,6 +34,9 @@ pub(crate) fn server_config(own: Identity, host: Pinned) -> Result<ServerConfig,
         .with_client_cert_verifier(Arc::new(pin))
         .with_single_cert(vec![own.certificate], own.key)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    // A resumed session would not look at the certificate again.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(config)
 }
 
@@ -33,6 +49,7 @@ pub(crate) fn client_config(own: Identity, plugin: Pinned) -> Result<ClientConfi
         .with_custom_certificate_verifier(Arc::new(pin))
         .with_client_auth_cert(vec![own.certificate], own.key)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
     Ok(config)
 }
 

@@ -18,6 +18,7 @@ use super::error::{ConnectError, ConnectFailure};
 use crate::certificate::NAME;
 use crate::connection::{Connection, Socket};
 use crate::line::Address;
+use crate::tls;
 
 /// Connects to a plugin: a service whose response is the connected stream, to speak HTTP/2 on.
 ///
@@ -62,6 +63,8 @@ impl Connector {
             let stream = TlsConnector::from(tls)
                 .connect(name, socket)
                 .await
+                .map_err(ConnectFailure::Tls)?;
+            tls::agreed_on_http2(stream.get_ref().1.alpn_protocol())
                 .map_err(ConnectFailure::Tls)?;
             Ok(tokio_rustls::TlsStream::from(stream).into())
         };

@@ -31,6 +31,8 @@ pub enum LaunchFailure {
     Timeout(Duration),
     /// The process ended before it printed a handshake line.
     Exited,
+    /// It ended because it did not find its cookie; this is the key of the one that was set.
+    Cookie(String),
     /// It closed its stdout without a handshake line, and went on.
     ClosedStdout,
     /// Its first line is longer than this many bytes.
@@ -171,6 +173,10 @@ impl fmt::Display for LaunchFailure {
             Self::Prepare(error) => write!(f, "the host could not make ready for it: {error}"),
             Self::Timeout(within) => write!(f, "no handshake line within {within:?}"),
             Self::Exited => f.write_str("it ended before it printed a handshake line"),
+            Self::Cookie(key) => write!(
+                f,
+                "it did not find its magic cookie: it has another key than {key}, or another value"
+            ),
             Self::ClosedStdout => f.write_str("it closed its stdout without a handshake line"),
             Self::LongLine(limit) => {
                 write!(f, "its first line is longer than {limit} bytes")

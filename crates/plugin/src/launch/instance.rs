@@ -130,7 +130,8 @@ impl Instance {
     /// clones of the same channel.
     ///
     /// The channel connects again when its connection is lost, but always to this process; it is of
-    /// no use when that has ended. It gives answers of any length: set the limit on the client.
+    /// no use when that has ended. Generated clients take answers of up to 4 MiB unless told otherwise
+    /// (`max_decoding_message_size`).
     ///
     /// # Errors
     /// If that does not come about within the launcher's time for it (5 s by default).
@@ -188,7 +189,7 @@ impl Instance {
     /// Asks the plugin for its health, over the channel of [`connect`](Self::connect).
     ///
     /// # Errors
-    /// If it cannot be reached, does not answer within the time to connect, answers with an error
+    /// If it cannot be reached, then does not answer within the time to connect, answers with an error
     /// (as a plugin without a health service does), or says that it does not serve.
     pub async fn check_health(&self) -> Result<(), ConnectError> {
         let channel = self.connect().await?;
@@ -211,6 +212,9 @@ impl Instance {
 
     /// Resolves when the plugin has ended, by itself or not, and its output was read; it may be
     /// asked for any number of times, and outlives the instance.
+    ///
+    /// # Panics
+    /// When polled outside a tokio runtime with time.
     pub fn exited(&self) -> impl Future<Output = Exit> + Send + 'static + use<> {
         let ended = self.process.ended();
         let mut stderr_read = self.output.stderr_read.clone();
@@ -227,7 +231,8 @@ impl Instance {
     }
 
     /// Ends the plugin: asks it by a `Shutdown` call and waits up to the launcher's grace (2 s by
-    /// default), then SIGTERM and a second, then SIGKILL, for its whole process group.
+    /// default) unless it could not be asked, then SIGTERM and a second, then SIGKILL, for its whole
+    /// process group.
     ///
     /// # Errors
     /// If it still runs a second after SIGKILL, as a process that is stuck in the kernel does.
@@ -242,11 +247,10 @@ impl Instance {
             return stopped(StoppedBy::Itself, exited.await);
         }
         let asked = async {
-            // Plugins that stop their server within the call let it fail.
-            let _ = self.shutdown().await;
-            exited.as_mut().await
+            self.shutdown().await.ok()?;
+            Some(exited.as_mut().await)
         };
-        if let Ok(exit) = timeout(self.stop_within, asked).await {
+        if let Ok(Some(exit)) = timeout(self.stop_within, asked).await {
             return stopped(StoppedBy::Shutdown, exit);
         }
         for (signal, by) in [
@@ -265,18 +269,13 @@ impl Instance {
         })
     }
 
-    async fn shutdown(&self) -> Result<(), tonic::Status> {
-        let channel = match self.channel.get() {
-            Some(channel) => channel.clone(),
-            None => {
-                let first = self.connector.clone().oneshot(()).await;
-                let first = first.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
-                self.channel_over(first)
-            }
-        };
-        GrpcControllerClient::new(channel)
-            .shutdown(Empty {})
-            .await?;
+    /// An error if the plugin could not be asked; plugins that stop their server within the call let
+    /// it fail, and that is none.
+    async fn shutdown(&self) -> Result<(), ConnectError> {
+        // Not over the channel: that may be busy, or about to notice that its connection is lost.
+        let connection = self.connector.clone().oneshot(()).await?;
+        let channel = self.channel_over(connection);
+        let _ = GrpcControllerClient::new(channel).shutdown(Empty {}).await;
         Ok(())
     }
 

@@ -15,7 +15,10 @@ const LENGTH_KEPT: usize = 512;
 
 /// Lines of a process's output, or pieces of lines that are too long.
 #[derive(Debug)]
-pub(crate) struct Lines(BufReader<Receiver>);
+pub(crate) struct Lines {
+    reader: BufReader<Receiver>,
+    begun: Vec<u8>,
+}
 
 /// The last lines that a plugin wrote to stderr, for errors; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -35,24 +38,29 @@ impl Lines {
     /// # Panics
     /// Outside a tokio runtime with IO.
     pub(crate) fn new(pipe: OwnedFd) -> io::Result<Self> {
-        Ok(Self(BufReader::new(Receiver::from_owned_fd(pipe)?)))
+        Ok(Self {
+            reader: BufReader::new(Receiver::from_owned_fd(pipe)?),
+            begun: Vec::new(),
+        })
     }
 
-    /// Not cancel safe: what was read of a piece is lost with the future.
+    /// Cancel safe: what was read of a piece is kept for the next call.
     pub(crate) async fn next(&mut self) -> io::Result<Piece> {
-        let mut bytes = Vec::new();
-        let mut bounded = (&mut self.0).take(LONGEST_LINE);
-        bounded.read_until(b'\n', &mut bytes).await?;
+        let room = LONGEST_LINE.saturating_sub(self.begun.len() as u64);
+        let mut bounded = (&mut self.reader).take(room);
+        bounded.read_until(b'\n', &mut self.begun).await?;
         let reached_bound = bounded.limit() == 0;
-        let line = bytes.strip_suffix(b"\n");
-        let is_line = line.is_some();
-        let text = String::from_utf8_lossy(line.unwrap_or(&bytes));
-        let text = text.trim_end_matches('\r').to_owned();
-        Ok(match (is_line, reached_bound) {
-            (true, _) => Piece::Line(text),
-            (false, true) => Piece::Part(text),
-            (false, false) => Piece::End(text),
+        let bytes = std::mem::take(&mut self.begun);
+        Ok(match bytes.strip_suffix(b"\n") {
+            Some(line) => Piece::Line(text(line)),
+            None if reached_bound => Piece::Part(text(&bytes)),
+            None => Piece::End(text(&bytes)),
         })
+    }
+
+    /// What was read of a piece that has no end yet.
+    pub(crate) fn begun(&self) -> String {
+        text(&self.begun)
     }
 }
 
@@ -69,6 +77,11 @@ impl Tail {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().cloned().collect()
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.trim_end_matches('\r').to_owned()
 }
 
 /// The beginning of a long line, for people.

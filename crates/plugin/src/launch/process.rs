@@ -5,13 +5,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process, kill_process_group, waitid,
+};
 use tokio::sync::watch;
 
 /// A process that has SIGKILL pending is gone in microseconds, unless the kernel is stuck in it.
 const DEAD_WITHIN: Duration = Duration::from_secs(1);
 
-/// A child process at the head of a process group of its own.
+/// A child process, started at the head of a process group of its own.
 ///
 /// It is waited for by a thread, not by tokio: so it is reaped when the runtime is gone too, and
 /// its number cannot go to another process between the last look and a signal.
@@ -126,8 +128,12 @@ impl Shared {
     fn signal(&self, signal: Signal) {
         let _unreaped = self.child();
         if self.status.borrow().is_none() {
-            // An error means that the group is already empty.
+            // Errors mean that there is nobody left.
             let _ = kill_process_group(self.pid, signal);
+            // Nothing keeps a process in its group; but no signal is to reach it twice.
+            if getpgid(Some(self.pid)).is_ok_and(|group| group != self.pid) {
+                let _ = kill_process(self.pid, signal);
+            }
         }
     }
 
@@ -148,6 +154,11 @@ impl Shared {
         });
         self.status.send_replace(Some(ended.ok()));
         self.reaped.notify_all();
+        drop(child);
+        // Where this process gets the orphans (as init of a container, or as subreaper), what was
+        // killed above is now its own to wait for.
+        let options = WaitIdOptions::EXITED;
+        while rustix::io::retry_on_intr(|| waitid(WaitId::Pgid(Some(self.pid)), options)).is_ok() {}
     }
 }
 

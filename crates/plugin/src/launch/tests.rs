@@ -91,9 +91,7 @@ fn only_a_socket_where_upstream_puts_it_is_removed_by_the_host() {
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         (listener, path)
     };
-    let removed = |path: &Path| {
-        socket_elsewhere(&Address::Unix(path.to_owned()), Path::new("/sockets")).is_some()
-    };
+    let removed = |path: &Path| socket_elsewhere(&Address::Unix(path.to_owned()), &temp).is_some();
     let (_listener, elsewhere) = bind(dir.path().join("plugin1"));
     assert!(!removed(&elsewhere));
     assert!(elsewhere.exists());
@@ -111,4 +109,31 @@ fn only_a_socket_where_upstream_puts_it_is_removed_by_the_host() {
         .unwrap();
     assert!(!removed(file.path()));
     assert!(file.path().exists());
+}
+
+#[test]
+fn the_socket_directory_is_its_owners_alone_and_its_path_fits_a_socket() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = socket_dir(temp.path()).unwrap();
+    assert_eq!(dir.path().parent(), Some(temp.path()));
+    assert_eq!(
+        dir.path().metadata().unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+
+    let long = temp.path().join("x".repeat(80));
+    std::fs::create_dir(&long).unwrap();
+    let dir = socket_dir(&long).unwrap();
+    std::os::unix::net::UnixListener::bind(dir.path().join("plugin0123456789")).unwrap();
+}
+
+#[test]
+fn the_plugins_temp_dir_is_what_it_is_told_to_be() {
+    let own = launcher()
+        .with_variable("TMPDIR", "/x")
+        .with_variable("TMPDIR", "/y");
+    assert_eq!(own.plugins_temp_dir(), Path::new("/y"));
+    assert_eq!(launcher().plugins_temp_dir(), std::env::temp_dir());
+    let cleared = launcher().with_cleared_environment();
+    assert_eq!(cleared.plugins_temp_dir(), Path::new("/tmp"));
 }

@@ -13,8 +13,9 @@ impl GrpcController for Controller {
     /// Upstream stops its server within the handler, so that its hosts see this call fail; here it
     /// is answered, since the drain lets calls under way finish.
     async fn shutdown(&self, _request: Request<Empty>) -> Result<Response<Empty>, Status> {
-        tracing::debug!("shutdown called by the host");
+        // Acts before it logs: stderr may be gone, and a subscriber may hang or panic on that.
         self.0.drain();
+        tracing::debug!("shutdown called by the host");
         Ok(Response::new(Empty {}))
     }
 }

@@ -17,8 +17,9 @@ pub(crate) struct Environment {
     pub(crate) versions: Vec<u32>,
     /// The host's certificate; its presence asks for mutual TLS.
     pub(crate) certificate: Option<Pinned>,
-    /// Where a TCP port is to be taken from; `0..=0` leaves it to the system.
-    pub(crate) ports: RangeInclusive<u16>,
+    /// Where a TCP port is to be taken from; `0..=0` leaves it to the system. Nonsense is an error
+    /// for those only who want a port: Go hosts write what means nothing to plugins on unix sockets.
+    pub(crate) ports: Result<RangeInclusive<u16>, InvalidEnvironment>,
     pub(crate) socket_dir: Option<PathBuf>,
     /// The name or number of the group that may connect to the socket.
     pub(crate) socket_group: Option<String>,
@@ -59,14 +60,15 @@ impl Environment {
                 })
             })
         };
-        let ports: RangeInclusive<u16> = port("PLUGIN_MIN_PORT")?..=port("PLUGIN_MAX_PORT")?;
-        if ports.is_empty() {
-            return Err(InvalidEnvironment::new(
-                "PLUGIN_MIN_PORT",
-                &ports.start().to_string(),
-                format!("more than PLUGIN_MAX_PORT, which is {}", ports.end()),
-            ));
-        }
+        let ports = || {
+            let ports: RangeInclusive<u16> = port("PLUGIN_MIN_PORT")?..=port("PLUGIN_MAX_PORT")?;
+            if ports.is_empty() {
+                let problem = format!("more than PLUGIN_MAX_PORT, which is {}", ports.end());
+                let min = ports.start().to_string();
+                return Err(InvalidEnvironment::new("PLUGIN_MIN_PORT", &min, problem));
+            }
+            Ok(ports)
+        };
         let certificate = text("PLUGIN_CLIENT_CERT")?
             .map(|pem| {
                 Pinned::from_pem(pem.as_bytes()).map_err(|error| {
@@ -77,7 +79,7 @@ impl Environment {
         Ok(Some(Self {
             versions: versions(&text("PLUGIN_PROTOCOL_VERSIONS")?.unwrap_or_default()),
             certificate,
-            ports,
+            ports: ports(),
             socket_dir: set("PLUGIN_UNIX_SOCKET_DIR").map(PathBuf::from),
             socket_group: text("PLUGIN_UNIX_SOCKET_GROUP")?,
         }))

@@ -1,8 +1,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -17,12 +16,16 @@ const INTERVAL: Timespec = Timespec {
 };
 
 /// With no host left there is nobody to finish for; what is not gone by now is stuck.
-const LAST_RESORT: Duration = Duration::from_millis(600);
+const LAST_RESORT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 600_000_000,
+};
 
 /// Ends the plugin when its host is gone.
 ///
 /// A thread of its own and not a task, so that it works when every worker of the runtime is
-/// blocked: then it ends the process itself. Dropped, it stops watching.
+/// blocked: then it ends the process itself. It logs nothing, since stderr went with the host, and
+/// a subscriber may hang or panic on that. Dropped, it stops watching.
 #[derive(Debug)]
 pub(crate) struct HostWatch {
     _stop_watching: OwnedFd,
@@ -38,11 +41,17 @@ impl HostWatch {
         thread::Builder::new()
             .name("host-watch".to_owned())
             .spawn(move || {
-                if wait_until_gone(host, &unwatched) {
-                    tracing::info!(host = host.as_raw_pid(), "host is gone");
-                    stop.end();
-                    exit_at_last(socket_file.as_deref());
+                if !wait_until_gone(host, &unwatched) {
+                    return;
                 }
+                stop.end();
+                if is_unwatched(&unwatched, &LAST_RESORT) {
+                    return;
+                }
+                if let Some(path) = socket_file {
+                    let _ = std::fs::remove_file(path);
+                }
+                std::process::exit(1);
             })?;
         Ok(Some(Self {
             _stop_watching: stop_watching,
@@ -69,15 +78,9 @@ fn wait_until_gone(host: Pid, unwatched: &OwnedFd) -> bool {
     true
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a thread that must not depend on the runtime"
-)]
-fn exit_at_last(socket_file: Option<&Path>) {
-    thread::sleep(LAST_RESORT);
-    if let Some(path) = socket_file {
-        let _ = std::fs::remove_file(path);
-    }
-    tracing::warn!("host is gone and the plugin did not stop by itself");
-    std::process::exit(1);
+/// Whether nobody wants to know any more, or comes not to within the time.
+fn is_unwatched(unwatched: &OwnedFd, within: &Timespec) -> bool {
+    let mut fds = [PollFd::new(unwatched, PollFlags::empty())];
+    let ready = rustix::io::retry_on_intr(|| poll(&mut fds, Some(within)));
+    ready.is_ok_and(|ready| ready > 0)
 }

@@ -42,7 +42,7 @@ impl Listener {
     ) -> Result<Self, ServeError> {
         match transport {
             Transport::Unix => Self::unix(environment),
-            Transport::Tcp => Self::tcp(environment.ports.clone()),
+            Transport::Tcp => Self::tcp(environment.ports.clone()?),
         }
     }
 

@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
@@ -8,12 +9,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tonic::service::Routes;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::listener::Listener;
+use super::services::Services;
 use super::stop::{Phase, Stop};
 use crate::connection::{Connection, Socket};
+use crate::tls;
 
 /// A host that connects must be done with TLS by then.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
@@ -29,7 +31,7 @@ const MAX_CALLS_TAKEN_BACK: usize = 10_000;
 pub(crate) struct Server {
     pub(crate) listener: Listener,
     pub(crate) tls: Option<TlsAcceptor>,
-    pub(crate) routes: Routes,
+    pub(crate) services: Services,
     pub(crate) health: watch::Sender<ServingStatus>,
     pub(crate) stop: Stop,
     pub(crate) drain_within: Duration,
@@ -48,8 +50,8 @@ impl Server {
                 Some(_) = connections.join_next() => {}
                 accepted = self.listener.accept() => match accepted {
                     Ok(socket) => {
-                        let (tls, routes) = (self.tls.clone(), self.routes.clone());
-                        connections.spawn(serve(socket, tls, routes, draining.clone()));
+                        let (tls, services) = (self.tls.clone(), self.services.clone());
+                        connections.spawn(serve(socket, tls, services, draining.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(error = &error as &dyn Error, "accept failed");
@@ -77,14 +79,14 @@ impl Server {
 async fn serve(
     socket: Socket,
     tls: Option<TlsAcceptor>,
-    routes: Routes,
+    services: Services,
     mut draining: watch::Receiver<()>,
 ) {
     let connection: Connection = match tls {
         None => socket.into(),
         Some(tls) => tokio::select! {
-            secured = timeout(TLS_HANDSHAKE, tls.accept(socket)) => match secured {
-                Ok(Ok(stream)) => tokio_rustls::TlsStream::from(stream).into(),
+            secured = timeout(TLS_HANDSHAKE, secure(tls, socket)) => match secured {
+                Ok(Ok(connection)) => connection,
                 Ok(Err(error)) => {
                     tracing::warn!(error = &error as &dyn Error, "connection refused");
                     return;
@@ -101,7 +103,7 @@ async fn serve(
     http2
         .max_concurrent_streams(None)
         .max_pending_accept_reset_streams(MAX_CALLS_TAKEN_BACK);
-    let service = TowerToHyperService::new(routes);
+    let service = TowerToHyperService::new(services);
     let mut serving = std::pin::pin!(http2.serve_connection(TokioIo::new(connection), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
@@ -113,4 +115,10 @@ async fn serve(
     if let Err(error) = ended {
         tracing::debug!(error = &error as &dyn Error, "connection ended");
     }
+}
+
+async fn secure(tls: TlsAcceptor, socket: Socket) -> io::Result<Connection> {
+    let stream = tls.accept(socket).await?;
+    tls::agreed_on_http2(stream.get_ref().1.alpn_protocol())?;
+    Ok(tokio_rustls::TlsStream::from(stream).into())
 }

@@ -1,3 +1,5 @@
+use std::future::pending;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -20,7 +22,8 @@ pub(crate) enum Phase {
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    /// None if it was ignored from the start, as under nohup: then it stays so.
+    hangup: Option<Signal>,
 }
 
 impl Stop {
@@ -34,6 +37,10 @@ impl Stop {
 
     pub(crate) fn end(&self) {
         self.enter(Phase::Ending);
+    }
+
+    fn is_serving(&self) -> bool {
+        *self.0.borrow() == Phase::Serving
     }
 
     /// Resolves when the plugin is in `phase` or beyond.
@@ -57,30 +64,49 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            hangup: if is_ignored(SignalKind::hangup()) {
+                None
+            } else {
+                Some(signal(SignalKind::hangup())?)
+            },
         })
     }
 
-    /// SIGTERM and SIGHUP drain, and again: end. SIGINT does nothing: at a terminal it reaches
+    /// SIGTERM and SIGHUP drain, and during a drain they end it. SIGINT does nothing: at a terminal it reaches
     /// host and plugin alike, and it is the host's to decide what it means.
     pub(crate) async fn forward(mut self, stop: Stop) {
-        let mut stopping = false;
         loop {
+            let hangup = async {
+                match &mut self.hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
                 _ = self.interrupt.recv() => {
                     tracing::trace!("interrupt ignored");
                     continue;
                 }
                 _ = self.terminate.recv() => {}
-                _ = self.hangup.recv() => {}
+                _ = hangup => {}
+            }
+            if stop.is_serving() {
+                stop.drain();
+            } else {
+                stop.end();
             }
             tracing::debug!("told to stop by a signal");
-            if stopping {
-                stop.end();
-            } else {
-                stop.drain();
-            }
-            stopping = true;
         }
     }
+}
+
+/// Whether whoever started this process has made it ignore the signal; false where that cannot be
+/// known.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (kind.as_raw_value() - 1)) != 0)
 }

@@ -11,6 +11,7 @@ use tokio_stream::StreamExt as _;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use super::stop::Phase;
 use super::*;
@@ -42,8 +43,14 @@ fn run(tls: Option<TlsAcceptor>, drain_within: Duration) -> Running {
     let server = Server {
         listener,
         tls,
-        routes: Routes::new(HealthServer::new(PluginHealth(status)))
-            .add_service(GrpcControllerServer::new(Controller(stop.clone()))),
+        services: Services::new(
+            Routes::new(HealthServer::new(PluginHealth(status)))
+                .add_service(GrpcControllerServer::new(Controller(stop.clone()))),
+            // Collides with the protocol's own, and must do no harm.
+            Routes::new(HealthServer::new(HealthService::from_health_reporter(
+                HealthReporter::new(),
+            ))),
+        ),
         health,
         stop: stop.clone(),
         drain_within,

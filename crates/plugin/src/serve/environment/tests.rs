@@ -38,7 +38,7 @@ fn what_is_not_set_or_empty_has_no_effect() {
         let environment = with_cookie(name, "").unwrap();
         assert!(environment.versions.is_empty());
         assert!(environment.certificate.is_none());
-        assert_eq!(environment.ports, 0..=0);
+        assert_eq!(environment.ports, Ok(0..=0));
         assert_eq!(environment.socket_dir, None);
         assert_eq!(environment.socket_group, None);
     }
@@ -57,21 +57,35 @@ fn a_certificate_asks_for_tls() {
     assert!(environment.certificate.is_some());
 }
 
+fn assert_says(error: &InvalidEnvironment, name: &str, value: &str, problem: &str) {
+    assert_eq!(error.variable(), name);
+    let text = error.to_string();
+    let said = [name, value, problem]
+        .iter()
+        .all(|part| text.contains(part));
+    assert!(said, "{text}");
+}
+
 #[test]
 fn nonsense_is_an_error_that_names_the_variable_and_shows_its_value() {
+    let error = with_cookie("PLUGIN_CLIENT_CERT", "hello").unwrap_err();
+    assert_says(
+        &error,
+        "PLUGIN_CLIENT_CERT",
+        "hello",
+        "not a certificate in PEM",
+    );
+}
+
+#[test]
+fn nonsense_ports_are_an_error_only_where_a_port_is_wanted() {
     for (name, value, problem) in [
         ("PLUGIN_MIN_PORT", "http", "not a port number"),
         ("PLUGIN_MAX_PORT", "65536", "not a port number"),
         ("PLUGIN_MIN_PORT", "2000", "more than PLUGIN_MAX_PORT"),
-        ("PLUGIN_CLIENT_CERT", "hello", "not a certificate in PEM"),
     ] {
-        let error = with_cookie(name, value).unwrap_err();
-        assert_eq!(error.variable(), name);
-        let text = error.to_string();
-        assert!(
-            text.contains(name) && text.contains(value) && text.contains(problem),
-            "{text}"
-        );
+        let environment = with_cookie(name, value).unwrap();
+        assert_says(&environment.ports.unwrap_err(), name, value, problem);
     }
 }
 
@@ -89,6 +103,6 @@ fn a_value_that_is_not_utf_8_is_an_error() {
 
 #[test]
 fn a_long_value_is_shown_shortened() {
-    let error = with_cookie("PLUGIN_MIN_PORT", &"é".repeat(100_000)).unwrap_err();
+    let error = with_cookie("PLUGIN_CLIENT_CERT", &"é".repeat(100_000)).unwrap_err();
     assert!(error.to_string().len() < 500);
 }

@@ -6,7 +6,7 @@ fn environment(dir: Option<&Path>, group: Option<&str>, ports: RangeInclusive<u1
     Environment {
         versions: Vec::new(),
         certificate: None,
-        ports,
+        ports: Ok(ports),
         socket_dir: dir.map(Path::to_owned),
         socket_group: group.map(str::to_owned),
     }

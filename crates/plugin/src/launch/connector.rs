@@ -122,3 +122,18 @@ async fn connect(address: &Address) -> io::Result<Socket> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn small_messages_are_not_held_back_on_tcp() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        let Either::Right(stream) = connect(&address).await.unwrap() else {
+            panic!("not a TCP socket")
+        };
+        assert!(stream.nodelay().unwrap());
+    }
+}

@@ -1,17 +1,24 @@
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_stream::StreamExt as _;
+use tonic::body::Body;
+use tonic::server::NamedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::server::{HealthReporter, HealthService};
+use tower_service::Service;
 
 use super::stop::Phase;
 use super::*;
@@ -21,6 +28,7 @@ use crate::generated::grpc_controller_client::GrpcControllerClient;
 
 /// A server in this process, as `Plugin::run` makes one.
 struct Running {
+    slow: Slow,
     path: std::path::PathBuf,
     stop: Stop,
     task: JoinHandle<()>,
@@ -39,6 +47,7 @@ fn run(tls: Option<TlsAcceptor>, drain_within: Duration) -> Running {
     let listener = Listener::bind(Transport::Unix, &environment.unwrap().unwrap()).unwrap();
     let path = listener.socket_file().unwrap().to_owned();
     let stop = Stop::new();
+    let slow = Slow::default();
     let (health, status) = watch::channel(ServingStatus::Serving);
     let server = Server {
         listener,
@@ -49,13 +58,15 @@ fn run(tls: Option<TlsAcceptor>, drain_within: Duration) -> Running {
             // Collides with the protocol's own, and must do no harm.
             Routes::new(HealthServer::new(HealthService::from_health_reporter(
                 HealthReporter::new(),
-            ))),
+            )))
+            .add_service(slow.clone()),
         ),
         health,
         stop: stop.clone(),
         drain_within,
     };
     Running {
+        slow,
         path,
         stop,
         task: tokio::spawn(server.run()),
@@ -180,6 +191,122 @@ async fn a_drain_that_takes_too_long_is_cut_off() {
         began.elapsed()
     );
     assert_eq!(silent.read(&mut [0; 1024]).await.map(|_| ()).ok(), Some(()));
+}
+
+/// Answers when it is told to.
+#[derive(Clone, Default)]
+struct Slow {
+    called: Arc<Notify>,
+    answer: Arc<Notify>,
+}
+
+impl NamedService for Slow {
+    const NAME: &'static str = "test.Slow";
+}
+
+impl Service<hyper::Request<Body>> for Slow {
+    type Response = hyper::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: hyper::Request<Body>) -> Self::Future {
+        let Self { called, answer } = self.clone();
+        Box::pin(async move {
+            called.notify_one();
+            answer.notified().await;
+            Ok(tonic::Status::already_exists("answered").into_http())
+        })
+    }
+}
+
+/// A call that is under way when the drain begins; ends with its status.
+async fn call_under_way(server: &Running) -> (Slow, JoinHandle<tonic::Status>) {
+    let mut client = tonic::client::Grpc::new(server.channel().await);
+    let slow = server.slow.clone();
+    let called = tokio::spawn(async move {
+        client.ready().await.unwrap();
+        let path = "/test.Slow/Call".parse().unwrap();
+        let codec = tonic_prost::ProstCodec::<Empty, Empty>::default();
+        client
+            .unary(tonic::Request::new(Empty {}), path, codec)
+            .await
+            .unwrap_err()
+    });
+    slow.called.notified().await;
+    (slow, called)
+}
+
+#[tokio::test]
+async fn a_call_under_way_may_finish() {
+    let server = run(None, FOREVER);
+    let (slow, called) = call_under_way(&server).await;
+    server.stop.drain();
+    while server.path.exists() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!called.is_finished());
+    slow.answer.notify_one();
+    assert_eq!(called.await.unwrap().message(), "answered");
+    server.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_does_not_finish_has_the_whole_time_and_is_then_cut_off() {
+    let server = run(None, Duration::from_millis(1500));
+    let (_slow, called) = call_under_way(&server).await;
+    let began = Instant::now();
+    server.stop.drain();
+    server.ended().await;
+    assert!(
+        began.elapsed() >= Duration::from_millis(1500),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_ne!(called.await.unwrap().message(), "answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tls_handshake_that_hangs_is_given_up() {
+    let (acceptor, _) = acceptor(pinned(&Identity::generate().unwrap())).unwrap();
+    let server = run(Some(acceptor), FOREVER);
+    let mut silent = UnixStream::connect(&server.path).await.unwrap();
+    let began = Instant::now();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
+    assert!(
+        began.elapsed() <= Duration::from_secs(11),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_burst_of_calls_that_are_taken_back_does_not_end_the_connection() {
+    let server = run(None, FOREVER);
+    let stream = UnixStream::connect(&server.path).await.unwrap();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let handshake = hyper::client::conn::http2::handshake(executor, TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = || {
+        let uri = "http://localhost/grpc.health.v1.Health/Check";
+        hyper::Request::post(uri).body(Body::empty()).unwrap()
+    };
+    for _ in 0..20 {
+        // All are sent, and taken back before the server, in the same thread, has seen them.
+        let calls: Vec<_> = (0..90).map(|_| sender.send_request(request())).collect();
+        tokio::task::yield_now().await;
+        drop(calls);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(!connection.is_finished());
+    sender.ready().await.unwrap();
+    sender.send_request(request()).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,9 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
 use mainstay_plugin::{ConnectError, ConnectFailure, Instance};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::shell::{SOON, Traced};
 
@@ -145,4 +152,44 @@ async fn one_that_hangs_up_is_told_as_such() {
         matches!(error.failure(), ConnectFailure::Grpc(_)),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn one_that_does_not_serve_is_told_as_such() {
+    let stand = Stand::new();
+    let listener = UnixListener::bind(stand.path()).unwrap();
+    let plugin = stand.launched(SOON, "sleep 1000").await;
+    let health = HealthReporter::new();
+    let say = |status| health.set_service_status("plugin", status);
+    let serving = async {
+        let service = HealthService::from_health_reporter(health.clone());
+        let routes = Routes::new(HealthServer::new(service));
+        loop {
+            let stream = TokioIo::new(listener.accept().await.unwrap().0);
+            let http2 = http2::Builder::new(TokioExecutor::new());
+            let service = TowerToHyperService::new(routes.clone());
+            tokio::spawn(async move { http2.serve_connection(stream, service).await });
+        }
+    };
+    let asking = async {
+        say(ServingStatus::NotServing).await;
+        let error = plugin.connect().await.unwrap_err();
+        assert!(
+            matches!(error.failure(), ConnectFailure::NotServing),
+            "{error}"
+        );
+        say(ServingStatus::Serving).await;
+        plugin.connect().await.unwrap();
+        plugin.check_health().await.unwrap();
+        say(ServingStatus::NotServing).await;
+        let error = plugin.check_health().await.unwrap_err();
+        assert!(
+            matches!(error.failure(), ConnectFailure::NotServing),
+            "{error}"
+        );
+    };
+    tokio::select! {
+        () = asking => {}
+        () = serving => unreachable!(),
+    }
 }

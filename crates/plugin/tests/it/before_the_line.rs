@@ -215,3 +215,51 @@ async fn the_plugin_gets_the_hosts_environment_or_a_cleared_one_and_its_own_vari
     let cleared = failure(script, |launcher| root(launcher).with_cleared_environment()).await;
     assert_eq!(cleared.stderr(), ["home= own=x y cookie=hello dir=/"]);
 }
+
+#[tokio::test]
+async fn half_a_line_that_hangs_is_shown() {
+    let script = "printf '1|1|unix|/s|grpc|'; sleep 1000";
+    let within = Duration::from_millis(300);
+    let error = failure(script, |launcher| launcher.with_start_within(within)).await;
+    assert!(
+        matches!(error.failure(), LaunchFailure::Timeout(_)),
+        "{error}"
+    );
+    assert_eq!(error.line(), Some("1|1|unix|/s|grpc|"));
+}
+
+#[tokio::test]
+async fn an_end_is_noticed_though_another_process_holds_the_output() {
+    // It leaves the group, and so outlives the plugin for its three seconds.
+    let script = "setsid sleep 3 & echo boom >&2; exit 3";
+    let began = Instant::now();
+    let error = failure(script, |launcher| launcher).await;
+    assert!(matches!(error.failure(), LaunchFailure::Exited), "{error}");
+    assert_eq!(error.status().unwrap().code(), Some(3));
+    assert_eq!(error.stderr(), ["boom"]);
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_cookie_that_the_plugin_does_not_find_is_told_with_its_key() {
+    let script = "echo 'This binary is a plugin. These are not meant to be' >&2; exit 1";
+    let error = failure(script, |launcher| launcher).await;
+    assert!(matches!(error.failure(), LaunchFailure::Cookie(key) if key == "BASIC_PLUGIN"));
+    assert_says(&error, &["did not find its magic cookie", "BASIC_PLUGIN"]);
+}
+
+#[tokio::test]
+async fn a_plugin_has_no_stdin_and_a_socket_directory_that_goes_with_it() {
+    let script = "readlink /proc/$$/fd/0 >&2; echo \"$PLUGIN_UNIX_SOCKET_DIR\" >&2; exit 1";
+    let error = failure(script, |launcher| launcher).await;
+    let [stdin, dir] = error.stderr() else {
+        panic!("{error}")
+    };
+    assert_eq!(stdin, "/dev/null");
+    assert!(dir.contains("plugin-dir"), "{dir}");
+    assert!(!std::path::Path::new(dir).exists());
+}

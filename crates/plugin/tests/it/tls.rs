@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use tokio::net::UnixListener;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
 
 use crate::shell::{SOON, launcher};
 
@@ -156,4 +157,20 @@ async fn a_server_without_tls_is_told_as_such() {
         () = serving => unreachable!(),
     };
     assert!(matches!(error.failure(), ConnectFailure::Tls(_)), "{error}");
+}
+
+#[tokio::test]
+async fn the_connector_gives_up_a_handshake_that_hangs() {
+    let (announced, _) = make();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let _never_accepts = UnixListener::bind(&path).unwrap();
+    let certificate = BASE64_STANDARD_NO_PAD.encode(&announced);
+    let line = format!("1|1|unix|{}|grpc|{certificate}", path.display());
+    let within = Duration::from_millis(300);
+    let launcher = launcher(&format!("echo '{line}'; sleep 1000")).with_auto_mtls();
+    let plugin = launcher.with_connect_within(within).launch().await.unwrap();
+    let connecting = plugin.connector().clone().oneshot(());
+    let error = timeout(SOON, connecting).await.unwrap().unwrap_err();
+    assert!(matches!(error.failure(), ConnectFailure::Timeout(found) if *found == within));
 }

@@ -1,5 +1,6 @@
 use tokio::time::timeout;
 
+use super::super::output::{Lines, Piece};
 use super::*;
 
 fn shell(script: &str) -> Process {
@@ -55,6 +56,26 @@ async fn what_the_process_started_ends_with_it() {
         }
     };
     timeout(Duration::from_secs(10), dying).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_signal_reaches_what_the_process_started() {
+    let mut command = Command::new("/bin/sh");
+    // The outer shell has an answer to the signal; the inner one, and the sleep it becomes, have none.
+    let script =
+        "trap : TERM; sh -c 'echo begun; exec sleep 1000' & wait; wait; echo over; sleep 1000";
+    command.args(["-c", script]);
+    let (process, output) = Process::start(command).unwrap();
+    let mut lines = Lines::new(output.stdout.into()).unwrap();
+    let mut next = async || {
+        timeout(Duration::from_secs(10), lines.next())
+            .await
+            .unwrap()
+    };
+    assert_eq!(next().await.unwrap(), Piece::Line("begun".into()));
+    process.signal(Signal::TERM);
+    assert_eq!(next().await.unwrap(), Piece::Line("over".into()));
+    assert_eq!(process.ended_as(), None);
 }
 
 #[tokio::test]

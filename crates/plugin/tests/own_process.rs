@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use mainstay_plugin::{Address, Cookie, HandshakeLine, Launcher, Plugin, StoppedBy, Transport};
+use rustix::process::{getpgid, getpid, getppid, set_child_subreaper, setpgid};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use tonic::service::Routes;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn cookie() -> Cookie {
     Cookie::new("OWN_PROCESS_PLUGIN", "yes").unwrap()
@@ -20,7 +22,33 @@ fn main() -> ExitCode {
     if std::env::var_os(cookie().key()).is_some() {
         return serve(&std::env::var("ROLE").unwrap_or_default());
     }
-    let tests: [(&str, fn()); 7] = [
+    if std::env::var_os("SUBREAPER").is_some() {
+        return be_subreaper();
+    }
+    let tests: [(&str, fn()); 14] = [
+        (
+            "a_plugin_ends_in_order_with_its_host",
+            a_plugin_ends_in_order_with_its_host,
+        ),
+        ("a_plugin_whose_log_panics_ends_with_its_host", || {
+            ends_with_its_host("log panics", |_| {})
+        }),
+        ("a_plugin_whose_log_hangs_ends_with_its_host", || {
+            ends_with_its_host("log hangs", |_| {})
+        }),
+        (
+            "a_plugin_whose_main_hangs_after_serving_ends_though_its_host_lives",
+            a_plugin_whose_main_hangs_after_serving_ends_though_its_host_lives,
+        ),
+        ("an_interrupt_changes_nothing", an_interrupt_changes_nothing),
+        (
+            "a_plugin_that_left_its_process_group_is_ended_too",
+            a_plugin_that_left_its_process_group_is_ended_too,
+        ),
+        (
+            "a_host_that_gets_the_orphans_keeps_no_zombies",
+            a_host_that_gets_the_orphans_keeps_no_zombies,
+        ),
         (
             "a_plugin_whose_workers_are_all_blocked_ends_with_its_host",
             || ends_with_its_host("blocked", |_| {}),
@@ -79,6 +107,34 @@ fn serve(role: &str) -> ExitCode {
             drop(runtime);
             code
         }
+        "log panics" | "log hangs" => {
+            let hangs = role == "log hangs";
+            let parent = getppid();
+            let subscriber = tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::TRACE)
+                .with_writer(move || {
+                    // With the host goes the other end of stderr.
+                    let gone = getppid() != parent;
+                    assert!(hangs || !gone, "nobody reads this");
+                    if gone {
+                        block();
+                    }
+                    std::io::sink()
+                });
+            subscriber.init();
+            runtime.block_on(plugin.serve())
+        }
+        "leaves a file" => {
+            let code = runtime.block_on(plugin.serve());
+            let file = std::env::var_os("FILE").unwrap();
+            std::fs::write(file, "in order").unwrap();
+            code
+        }
+        "leaves its group" => {
+            let hosts = getpgid(getppid()).unwrap();
+            setpgid(None, Some(hosts)).unwrap();
+            runtime.block_on(plugin.serve())
+        }
         "outlives" => runtime.block_on(plugin.outliving_its_host().serve()),
         "drains long" => runtime.block_on(plugin.with_drain_within(SOON * 6).serve()),
         "tcp" => runtime.block_on(plugin.with_transport(Transport::Tcp).serve()),
@@ -105,6 +161,28 @@ fn serve(role: &str) -> ExitCode {
     }
 }
 
+/// Kills a plugin that has children, as a host that gets what orphans there are; fails if one of
+/// them is left.
+fn be_subreaper() -> ExitCode {
+    set_child_subreaper(Some(getpid())).unwrap();
+    let script = "sleep 1000 & sleep 1000 & echo '1|1|unix|/s|grpc'; wait";
+    let launcher = Launcher::new("/bin/sh", cookie(), 1)
+        .with_argument("-c")
+        .with_argument(script);
+    runtime().block_on(async {
+        for _ in 0..3 {
+            launcher.launch().await.unwrap();
+        }
+    });
+    let began = Instant::now();
+    let children = format!("/proc/{0}/task/{0}/children", std::process::id());
+    while !std::fs::read_to_string(&children).unwrap().is_empty() {
+        assert!(began.elapsed() < SOON, "children are left");
+        pause();
+    }
+    ExitCode::SUCCESS
+}
+
 fn block() {
     loop {
         std::thread::park();
@@ -128,14 +206,19 @@ struct UnderShell {
 
 impl UnderShell {
     fn start(role: &str) -> Self {
-        let mut host = Command::new("/bin/sh")
+        Self::start_with(role, |command| command)
+    }
+
+    fn start_with(role: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command
             .args(["-c", "\"$0\" & echo \"pid=$!\"; wait"])
             .arg(std::env::current_exe().unwrap())
             .env(cookie().key(), cookie().value())
             .env("ROLE", role)
             .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::null());
+        let mut host = change(&mut command).spawn().unwrap();
         let (mut plugin, mut line) = (None, None);
         let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
         // The shell's line and the plugin's come in any order.
@@ -211,6 +294,49 @@ fn ends_with_its_host(role: &str, before: fn(u32)) {
     let after = under_shell.gone_after();
     assert!(after <= Duration::from_secs(1), "{after:?}");
     assert!(!under_shell.socket().exists());
+}
+
+fn a_plugin_ends_in_order_with_its_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    let mut under_shell =
+        UnderShell::start_with("leaves a file", |command| command.env("FILE", &file));
+    under_shell.kill_host();
+    under_shell.gone_after();
+    // The last resort would have ended it before that.
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "in order");
+}
+
+fn a_plugin_whose_main_hangs_after_serving_ends_though_its_host_lives() {
+    let under_shell = UnderShell::start("hangs at its end");
+    signal("-TERM", under_shell.plugin);
+    let after = under_shell.gone_after();
+    assert!(after < Duration::from_secs(3), "{after:?}");
+}
+
+fn an_interrupt_changes_nothing() {
+    let under_shell = UnderShell::start("drains long");
+    signal("-INT", under_shell.plugin);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(300) {
+        assert!(!under_shell.is_gone());
+        assert!(under_shell.socket().exists());
+        pause();
+    }
+}
+
+fn a_plugin_that_left_its_process_group_is_ended_too() {
+    runtime().block_on(async {
+        let plugin = launcher("leaves its group").launch().await.unwrap();
+        let pid = plugin.pid();
+        drop(plugin);
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    });
+}
+
+fn a_host_that_gets_the_orphans_keeps_no_zombies() {
+    let mut host = Command::new(std::env::current_exe().unwrap());
+    assert!(host.env("SUBREAPER", "yes").status().unwrap().success());
 }
 
 fn a_plugin_that_may_outlive_its_host_does() {

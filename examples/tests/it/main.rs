@@ -1,0 +1,11 @@
+//! The example programs as real processes: kv_plugin under a host by hand, under our launcher and
+//! under Go's host; kv_host and our launcher with Go's plugin.
+
+mod by_hand;
+mod grpc;
+mod host_side;
+#[cfg(feature = "peers")]
+mod peers;
+mod plugin_side;
+mod processes;
+mod wait;

@@ -12,7 +12,6 @@ use rustix::process::{getpgid, getpid, getppid, set_child_subreaper, setpgid};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use tonic::service::Routes;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn cookie() -> Cookie {
     Cookie::new("OWN_PROCESS_PLUGIN", "yes").unwrap()

@@ -40,7 +40,8 @@
 //! # Logs
 //! Both sides speak through `tracing`. Lines that a plugin writes to stderr become events of the
 //! host, under the target `mainstay_plugin::stderr`; give a plugin's subscriber stderr to write to,
-//! since its stdout is the protocol's.
+//! since its stdout is the protocol's; and have it not complain when nobody reads that any more
+//! (`tracing_subscriber::fmt().log_internal_errors(false)`), for by default it then panics.
 //!
 //! # Where it differs from upstream
 //! Certificates are on P-256 and not P-521; a peer must show the one that was announced, and prove

@@ -8,6 +8,8 @@ use mainstay_examples::kv;
 async fn main() -> Result<ExitCode, mainstay_plugin::InvalidCookie> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        // By default it panics when its host no longer reads stderr.
+        .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
     Ok(kv::plugin()?.serve().await)

@@ -11,7 +11,10 @@ use crate::shell::{SOON, Traced, is_gone};
 const BRIEFLY: Duration = Duration::from_millis(100);
 
 async fn started(traced: &Traced, script: &str) -> Instance {
-    let script = format!("{script}; echo '1|1|unix|/nonexistent|grpc'; while :; do sleep 1; done");
+    // Short sleeps: a shell answers a signal when its child has ended, and a child that is just being
+    // made may miss that signal.
+    let script =
+        format!("{script}; echo '1|1|unix|/nonexistent|grpc'; while :; do sleep 0.1; done");
     let launcher = traced.launcher(&script).with_stop_within(BRIEFLY);
     launcher.launch().await.unwrap()
 }

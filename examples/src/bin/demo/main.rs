@@ -44,6 +44,8 @@ struct Arguments {
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
+        // As a plugin it may have nobody who reads stderr, and would panic by default.
+        .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
     match run().await {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe::Receiver;
+use tokio::task::coop::consume_budget;
 
 /// As upstream: the longest line that is read in one piece.
 pub(crate) const LONGEST_LINE: u64 = 64 * 1024;
@@ -46,6 +47,9 @@ impl Lines {
 
     /// Cancel safe: what was read of a piece is kept for the next call.
     pub(crate) async fn next(&mut self) -> io::Result<Piece> {
+        // Thousands of short lines come of one read, and tokio counts reads: without this, a plugin
+        // that floods its stderr would have the thread to itself for seconds.
+        consume_budget().await;
         let room = LONGEST_LINE.saturating_sub(self.begun.len() as u64);
         let mut bounded = (&mut self.reader).take(room);
         bounded.read_until(b'\n', &mut self.begun).await?;

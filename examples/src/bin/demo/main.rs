@@ -70,6 +70,7 @@ async fn host(arguments: Arguments, cookie: Cookie) -> Result<(), BoxError> {
     let launcher = Launcher::new(std::env::current_exe()?, cookie, kv::VERSION)
         .with_auto_mtls()
         .with_start_within(Duration::from_secs(10))
+        .with_connect_within(Duration::from_secs(10))
         .with_stop_within(Duration::from_secs(10));
     let length = Duration::from_secs(arguments.seconds.into());
     let end = Instant::now() + length;

@@ -1,0 +1,1 @@
+//! When a service fails, stop calling it for a while: a circuit breaker for tower services.

@@ -1,0 +1,1 @@
+//! Lend connections fairly and keep them healthy: a pool for tower connectors.

@@ -1,0 +1,1 @@
+//! Call again, at the right time, within a budget: retries and hedging for tower services.

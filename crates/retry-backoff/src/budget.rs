@@ -114,9 +114,9 @@ impl<G: Budget> Account<G> {
         &self.budget
     }
 
-    /// What was spent last, if anything.
-    pub(crate) const fn spent(&self) -> Option<Withdrawal> {
-        if self.is_spent { self.paid } else { None }
+    /// What was withdrawn last, if anything, and not given back.
+    pub(crate) const fn paid(&self) -> Option<Withdrawal> {
+        self.paid
     }
 
     pub(crate) fn withdraw(&mut self, cause: Cause) -> bool {

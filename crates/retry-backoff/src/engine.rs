@@ -97,6 +97,7 @@ where
     B: IntoIterator<Item = Duration> + Clone,
     G: Budget,
 {
+    #[inline]
     pub(crate) const fn new(
         attempts: NonZeroU32,
         backoff: B,
@@ -153,8 +154,7 @@ where
     pub fn decide(&mut self, outcome: Outcome, now: impl FnOnce() -> Instant) -> Decision {
         match outcome {
             Outcome::Success => {
-                let paid = self.account.spent();
-                self.account.budget().succeeded(paid);
+                self.succeeded();
                 Decision::Stop(Stop::Succeeded)
             }
             Outcome::Fatal => Decision::Stop(Stop::Fatal),
@@ -185,6 +185,11 @@ where
     /// does dropping the engine.
     pub fn give_up(&mut self) {
         self.account.give_back();
+    }
+
+    #[inline]
+    pub(crate) fn succeeded(&self) {
+        self.account.budget().succeeded(self.account.paid());
     }
 
     /// The end of a wait that begins now.

@@ -11,7 +11,8 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tower_service::Service;
 
 use crate::budget::Budget;
-use crate::engine::{Decision, Engine, Stop};
+use crate::engine::{Decision, Engine};
+use crate::outcome::Outcome;
 use crate::policy::Policy;
 
 pub use crate::hedge::HedgeFuture;
@@ -57,6 +58,9 @@ pin_project! {
     }
 }
 
+/// A result, and what it has come to.
+type Judged<Res, E> = (Outcome, Result<Res, E>);
+
 /// What another attempt takes.
 struct Again<Req, S> {
     request: Option<Req>,
@@ -79,6 +83,7 @@ where
     B: IntoIterator,
     G: Budget,
 {
+    #[inline]
     pub(crate) fn called(
         future: S::Future,
         again: Option<(Req, S)>,
@@ -111,80 +116,159 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !matches!(self.state, State::Called { .. }) {
+            return self.resume(None, cx);
+        }
+        let (outcome, result) = ready!(self.as_mut().poll_attempt(cx));
+        if matches!(outcome, Outcome::Success) {
+            return Poll::Ready(result);
+        }
+        self.resume(Some((outcome, result)), cx)
+    }
+}
+
+impl<P, S, Req, B, G> ResponseFuture<P, S, Req, B, G>
+where
+    P: Policy<Req, S::Response, S::Error>,
+    S: Service<Req>,
+    B: IntoIterator<Item = Duration> + Clone,
+    G: Budget,
+{
+    /// Everything but a first attempt that succeeds, which keeps `poll` short.
+    #[cold]
+    fn resume(
+        mut self: Pin<&mut Self>,
+        mut failed: Option<Judged<S::Response, S::Error>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, S::Error>> {
         let mut at_once = 0;
         loop {
-            match this.state.as_mut().project() {
-                StateProj::Called { future } => {
-                    let mut result = ready!(future.poll(cx));
-                    let request = this.again.as_mut().and_then(|it| it.request.as_mut());
-                    let attempt = this.engine.attempt();
-                    let outcome = this.policy.judge(request, &mut result, attempt);
-                    let delay = match this.engine.decide(outcome, Instant::now) {
-                        Decision::Retry { delay } => delay,
-                        Decision::Stop(Stop::Succeeded) => return Poll::Ready(result),
-                        Decision::Stop(stop) => {
-                            tracing::debug!(name = *this.name, attempt, ?stop, "not retried");
-                            return Poll::Ready(result);
-                        }
-                    };
-                    tracing::debug!(name = *this.name, attempt, ?delay, "retrying");
-                    *this.last = Some(result);
-                    // A timer would not fire before its next tick, a millisecond away.
-                    if delay.is_zero() {
-                        this.state.set(State::Readying { limit: None });
-                        at_once += 1;
-                        if at_once == AT_ONCE {
-                            cx.waker().wake_by_ref();
-                            return Poll::Pending;
-                        }
-                    } else {
-                        let delay = sleep(delay);
-                        this.state.set(State::Delayed { delay });
+            if let Some((outcome, result)) = failed.take() {
+                if let Some(result) = self.as_mut().decide(outcome, result) {
+                    return Poll::Ready(result);
+                }
+                at_once += 1;
+                if at_once == AT_ONCE {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+            match self.as_mut().project().state.project() {
+                StateProj::Called { .. } => {
+                    let (outcome, result) = ready!(self.as_mut().poll_attempt(cx));
+                    if matches!(outcome, Outcome::Success) {
+                        return Poll::Ready(result);
                     }
+                    failed = Some((outcome, result));
                 }
                 StateProj::Delayed { delay } => {
                     ready!(delay.poll(cx));
-                    this.state.set(State::Readying { limit: None });
+                    let readying = State::Readying { limit: None };
+                    self.as_mut().project().state.set(readying);
                 }
-                StateProj::Readying { mut limit } => {
-                    let again = this.again.as_mut().expect(NO_COPY);
-                    let sent = match again.service.poll_ready(cx) {
-                        Poll::Ready(Ok(())) if !this.engine.is_expired(Instant::now) => true,
-                        Poll::Ready(_) => false,
-                        Poll::Pending if this.ready_within.is_zero() => false,
-                        Poll::Pending => {
-                            if limit.is_none() {
-                                let end = sleep_until(this.engine.latest(*this.ready_within));
-                                limit.set(Some(end));
-                            }
-                            ready!(limit.as_pin_mut().expect("set above").poll(cx));
-                            false
-                        }
-                    };
-                    if !sent {
+                StateProj::Readying { .. } => {
+                    let is_ready = ready!(self.as_mut().poll_ready(cx));
+                    let this = self.as_mut().project();
+                    if !is_ready {
                         this.engine.give_up();
                         tracing::debug!(name = *this.name, "not ready for the retry");
                         let last = this.last.take();
                         return Poll::Ready(last.expect("polled after completion"));
                     }
-                    let mut request = again.request.take().expect(NO_COPY);
-                    let attempt = this.engine.begin();
-                    if this.engine.may_retry() {
-                        again.request = this.policy.copy(&request);
-                    }
-                    if again.request.is_none() {
-                        this.engine.commit();
-                    }
-                    this.policy.prepare(&mut request, attempt);
-                    // It may hold what the service below needs for the next.
-                    *this.last = None;
-                    let future = again.service.call(request);
-                    this.state.set(State::Called { future });
+                    self.as_mut().send();
                 }
             }
         }
+    }
+
+    /// The attempt that is under way; in that state only.
+    #[inline]
+    fn poll_attempt(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Judged<S::Response, S::Error>> {
+        let this = self.project();
+        let StateProj::Called { future } = this.state.project() else {
+            unreachable!("no attempt is under way");
+        };
+        let mut result = ready!(future.poll(cx));
+        let request = this.again.as_mut().and_then(|it| it.request.as_mut());
+        let attempt = this.engine.attempt();
+        let outcome = this.policy.judge(request, &mut result, attempt);
+        if matches!(outcome, Outcome::Success) {
+            this.engine.succeeded();
+        }
+        Poll::Ready((outcome, result))
+    }
+
+    /// The result, unless another attempt is to be made.
+    fn decide(
+        self: Pin<&mut Self>,
+        outcome: Outcome,
+        result: Result<S::Response, S::Error>,
+    ) -> Option<Result<S::Response, S::Error>> {
+        let mut this = self.project();
+        let attempt = this.engine.attempt();
+        match this.engine.decide(outcome, Instant::now) {
+            Decision::Retry { delay } => {
+                tracing::debug!(name = *this.name, attempt, ?delay, "retrying");
+                *this.last = Some(result);
+                // A timer would not fire before its next tick, a millisecond away.
+                this.state.set(if delay.is_zero() {
+                    State::Readying { limit: None }
+                } else {
+                    let delay = sleep(delay);
+                    State::Delayed { delay }
+                });
+                None
+            }
+            Decision::Stop(stop) => {
+                tracing::debug!(name = *this.name, attempt, ?stop, "not retried");
+                Some(result)
+            }
+        }
+    }
+
+    /// Whether the retry can be sent, once that is known.
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let this = self.project();
+        let StateProj::Readying { mut limit } = this.state.project() else {
+            unreachable!("no retry is about to be sent");
+        };
+        let service = &mut this.again.as_mut().expect(NO_COPY).service;
+        if let Poll::Ready(ready) = service.poll_ready(cx) {
+            let is_in_time = !this.engine.is_expired(Instant::now);
+            return Poll::Ready(ready.is_ok() && is_in_time);
+        }
+        if this.ready_within.is_zero() {
+            return Poll::Ready(false);
+        }
+        if limit.is_none() {
+            let end = sleep_until(this.engine.latest(*this.ready_within));
+            limit.set(Some(end));
+        }
+        let limit = limit.as_pin_mut().expect("it was set above");
+        limit.poll(cx).map(|()| false)
+    }
+
+    fn send(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        let again = this.again.as_mut().expect(NO_COPY);
+        let mut request = again.request.take().expect(NO_COPY);
+        let attempt = this.engine.begin();
+        if this.engine.may_retry() {
+            again.request = this.policy.copy(&request);
+        }
+        if again.request.is_none() {
+            this.engine.commit();
+        }
+        this.policy.prepare(&mut request, attempt);
+        // It may hold what the service below needs for the next.
+        *this.last = None;
+        let future = again.service.call(request);
+        this.state.set(State::Called { future });
     }
 }
 

@@ -120,6 +120,7 @@ where
     /// For a request whose first attempt is sent now, and whose caller waits until `deadline`.
     ///
     /// `now` is asked only if the total time is limited.
+    #[inline]
     pub fn start(&self, deadline: Option<Instant>, now: impl FnOnce() -> Instant) -> Engine<B, G> {
         // A total time beyond the end of time is no limit.
         let end = self.total_time.and_then(|total| now().checked_add(total));

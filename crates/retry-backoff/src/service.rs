@@ -63,6 +63,7 @@ where
         self.service.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let mut policy = self.policy.clone();
         let deadline = policy.deadline(&request);

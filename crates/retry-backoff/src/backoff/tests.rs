@@ -170,6 +170,18 @@ fn requests_draw_independently() {
 }
 
 #[test]
+fn no_request_repeats_what_its_neighbour_has_drawn() {
+    let hour = Duration::from_secs(3_600);
+    let seeded = ExponentialBackoff::new(hour, hour).unwrap().with_seed(1);
+    let mut draws: Vec<_> = (0..20)
+        .flat_map(|_| seeded.clone().into_iter().take(5))
+        .collect();
+    draws.sort();
+    draws.dedup();
+    assert_eq!(draws.len(), 100);
+}
+
+#[test]
 fn the_same_seed_draws_the_same_delays() {
     let backoff = ExponentialBackoff::default();
     let draw = |seed| {

@@ -291,6 +291,20 @@ fn what_was_paid_for_a_retry_that_is_not_sent_is_given_back_once() {
 }
 
 #[test]
+fn one_that_decides_twice_pays_once() {
+    let ledger = Ledger::with(9);
+    let mut engine = plan(9).with_budget(ledger.clone()).start(None, unasked);
+    for _ in 0..2 {
+        assert_eq!(engine.decide(Outcome::transient(), unasked), retry(DELAY));
+    }
+    drop(engine);
+    assert_eq!(
+        ledger.noted(),
+        "requested, failed, 8 left, failed, 8 back, 8 left, 8 back"
+    );
+}
+
+#[test]
 fn what_was_paid_for_a_retry_that_is_sent_is_spent() {
     let ledger = Ledger::with(9);
     let mut engine = plan(9).with_budget(ledger.clone()).start(None, unasked);

@@ -6,7 +6,9 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::FutureExt;
-use mainstay_retry_backoff::{EveryError, Outcome, Plan, Policy, Retry, RetryLayer, Unlimited};
+use mainstay_retry_backoff::{
+    EveryError, Outcome, Plan, Policy, Retry, RetryLayer, TokenBucket, Unlimited,
+};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::script::{Answer, Failure, Script, judge, transient};
@@ -199,6 +201,55 @@ fn numbered(request: u32, fails: impl Fn(u32) -> bool + Clone) -> (Result<u32, u
 #[test]
 fn a_request_that_cannot_be_copied_passes_through_once() {
     assert_eq!(numbered(13, |_| true), (Err(23), vec![23]));
+}
+
+#[test]
+fn a_request_that_can_be_copied_only_once_is_retried_once() {
+    #[derive(Clone, Copy)]
+    struct Once(bool);
+
+    impl Policy<Unique, u32, u32> for Once {
+        fn judge(&mut self, _: Option<&mut Unique>, _: &mut Result<u32, u32>, _: u32) -> Outcome {
+            Outcome::transient()
+        }
+
+        fn copy(&mut self, request: &Unique) -> Option<Unique> {
+            let is_first = !std::mem::replace(&mut self.0, true);
+            is_first.then_some(Unique(request.0))
+        }
+    }
+
+    let bucket = TokenBucket::default();
+    let calls = Cell::new(0);
+    let service = service_fn(|_: Unique| {
+        calls.set(calls.get() + 1);
+        std::future::ready(Err(calls.get()))
+    });
+    let plan = attempts(9).with_budget(bucket.clone());
+    let mut retry = Retry::new(plan, Once(false), service);
+    let result = retry.call(Unique(1)).now_or_never().unwrap();
+    assert_eq!((result, bucket.tokens()), (Err(2), 495));
+}
+
+/// The result may hold a connection, or a place in a queue.
+#[test]
+fn the_last_result_is_dropped_before_the_next_attempt() {
+    struct Held<'a>(&'a Cell<u32>);
+
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() - 1);
+        }
+    }
+
+    let held = Cell::new(0);
+    let service = service_fn(|(): ()| {
+        assert_eq!(held.get(), 0);
+        held.set(1);
+        std::future::ready(Err::<(), _>(Held(&held)))
+    });
+    let mut retry = Retry::new(attempts(3), EveryError, service);
+    assert!(retry.call(()).now_or_never().unwrap().is_err());
 }
 
 #[test]

@@ -181,6 +181,18 @@ async fn no_hedge_is_sent_past_the_deadline() {
         }
     }
 
+    // Nor one whose handle is ready too late.
+    let script = Script::with_clones_ready_after(ms(20), [Step(ms(50), Ok(1))]);
+    let bucket = TokenBucket::default();
+    let hedge = Hedge::new(
+        hedging(2, 10).with_budget(bucket.clone()),
+        By(Instant::now() + ms(30)),
+        script.clone(),
+    );
+    let mut call = std::pin::pin!(hedge.oneshot(7));
+    let _ = tokio::time::timeout(ms(40), call.as_mut()).await;
+    assert_eq!((script.count(), bucket.tokens()), (1, 500));
+
     let pushback = Err(Failure(Outcome::throttled().after(ms(70))));
     for (deadline, steps, calls, at) in [
         (10, [(50, Ok(1)), (0, Ok(2))], 1, 50),
@@ -218,6 +230,57 @@ async fn a_clone_that_is_not_ready_does_not_hold_the_first_attempt_up() {
     assert_eq!((answer, calls.get(), bucket.tokens()), (Ok(1), 1, 500));
 }
 
+/// Sent at 0, 30 and, if nothing is said against it, at 60; the third is paid for at 40.
+async fn third_at_50(first: Outcome) -> (u32, u32) {
+    let script = Script::with_clones_ready_after(
+        ms(20),
+        [Step(ms(45), Err(Failure(first))), Step(ms(999), Ok(2))],
+    );
+    let bucket = TokenBucket::new(n(100), n(10)).unwrap();
+    let hedging = hedging(3, 10).with_budget(bucket.clone());
+    let mut hedge = Hedge::new(hedging, judge, script.clone());
+    let mut call = std::pin::pin!(hedge.ready().await.unwrap().call(7));
+    let _ = tokio::time::timeout(ms(42), call.as_mut()).await;
+    assert_eq!((script.count(), bucket.tokens()), (2, 80));
+    let _ = tokio::time::timeout(ms(8), call.as_mut()).await;
+    let at_50 = bucket.tokens();
+    assert_eq!(call.await, Ok(2));
+    (at_50, script.count())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_is_not_to_be_sent_gives_its_price_back_at_once() {
+    assert_eq!(third_at_50(Outcome::DoNotRetry).await, (90, 2));
+    let pushback = Outcome::throttled().after(ms(100));
+    assert_eq!(third_at_50(pushback).await, (90, 3));
+    // But one that was on its way to be sent stays paid.
+    assert_eq!(third_at_50(Outcome::NotSent).await, (80, 3));
+    assert_eq!(third_at_50(Outcome::transient()).await, (80, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_is_paid_by_the_cause_of_the_last_failure() {
+    let bucket = TokenBucket::new(n(100), n(10)).unwrap();
+    let bucket = bucket.with_timeout_cost(n(30)).unwrap();
+    let timeout = Err(Failure(Outcome::timeout()));
+    let fatal = Err(Failure(Outcome::Fatal));
+    let hedging = hedging(2, 10).with_budget(bucket.clone());
+    let _ = hedged(hedging.clone(), &[(1, timeout), (1, fatal)]).await;
+    assert_eq!(bucket.tokens(), 70);
+    let _ = hedged(hedging, &[(50, timeout), (1, fatal)]).await;
+    assert_eq!(bucket.tokens(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_request_counts_in_the_budget_once() {
+    let ratio = RetryRatio::new(1.0, 0).unwrap();
+    let hedging = hedging(2, 10).with_budget(ratio.clone());
+    let _ = hedged(hedging.clone(), &[(1, Ok(1))]).await;
+    assert_eq!(ratio.retries(), 1);
+    let _ = hedged(hedging, &[(50, Ok(1))]).await;
+    assert_eq!(ratio.retries(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_nothing_under_way_readiness_is_not_waited_for() {
     let (script, bucket) = (
@@ -225,7 +288,9 @@ async fn with_nothing_under_way_readiness_is_not_waited_for() {
         TokenBucket::default(),
     );
     let hedging = Hedging::new(ms(10)).with_budget(bucket.clone());
-    let answer = Hedge::new(hedging, judge, script.clone()).oneshot(7).await;
+    let mut hedge = Hedge::new(hedging, judge, script.clone());
+    let mut call = std::pin::pin!(hedge.ready().await.unwrap().call(7));
+    let answer = call.as_mut().await;
     assert_eq!(
         (answer, script.count(), bucket.tokens()),
         (transient(), 1, 500)

@@ -26,6 +26,9 @@ pub(crate) struct Step(pub(crate) Duration, pub(crate) Answer);
 pub(crate) struct Script {
     shared: Arc<Shared>,
     is_ready: bool,
+    /// Begins when it is first asked.
+    delay: Option<Pin<Box<Sleep>>>,
+    is_clone: bool,
 }
 
 #[derive(Default)]
@@ -35,6 +38,8 @@ pub(crate) struct Shared {
     under_way: Mutex<u32>,
     /// Each handle is ready only at its second poll.
     is_slow_to_be_ready: bool,
+    /// Each clone is ready only after this.
+    ready_after: Duration,
     begun: Mutex<Option<Instant>>,
 }
 
@@ -67,22 +72,36 @@ impl Script {
     }
 
     pub(crate) fn timed(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self::with(steps, false)
+        Self::with(steps, false, Duration::ZERO)
     }
 
     pub(crate) fn slow_to_be_ready(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self::with(steps, true)
+        Self::with(steps, true, Duration::ZERO)
     }
 
-    fn with(steps: impl IntoIterator<Item = Step>, is_slow_to_be_ready: bool) -> Self {
+    pub(crate) fn with_clones_ready_after(
+        ready_after: Duration,
+        steps: impl IntoIterator<Item = Step>,
+    ) -> Self {
+        Self::with(steps, false, ready_after)
+    }
+
+    fn with(
+        steps: impl IntoIterator<Item = Step>,
+        is_slow_to_be_ready: bool,
+        ready_after: Duration,
+    ) -> Self {
         let shared = Shared {
             steps: Mutex::new(steps.into_iter().collect()),
             is_slow_to_be_ready,
+            ready_after,
             ..Shared::default()
         };
         Self {
             shared: Arc::new(shared),
             is_ready: false,
+            delay: None,
+            is_clone: false,
         }
     }
 
@@ -111,6 +130,12 @@ impl Service<u32> for Script {
     type Future = Call;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if self.is_clone && !self.is_ready && !self.shared.ready_after.is_zero() {
+            let after = self.shared.ready_after;
+            let delay = self.delay.get_or_insert_with(|| Box::pin(sleep(after)));
+            std::task::ready!(delay.as_mut().poll(cx));
+            self.delay = None;
+        }
         let was_ready = std::mem::replace(&mut self.is_ready, true);
         if self.shared.is_slow_to_be_ready && !was_ready {
             cx.waker().wake_by_ref();
@@ -149,6 +174,8 @@ impl Clone for Script {
         Self {
             shared: self.shared.clone(),
             is_ready: false,
+            delay: None,
+            is_clone: true,
         }
     }
 }

@@ -113,6 +113,19 @@ async fn it_never_sleeps_past_the_deadline_but_returns_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_deadlines_the_earlier_holds() {
+    for (one, other) in [(150, 950), (950, 150)] {
+        let begun = Instant::now();
+        let layer = RetryLayer::new(constant(9, 100), judge)
+            .with_deadline(move |_: &u32| Some(begun + ms(one)))
+            .with_deadline(move |_: &u32| Some(begun + ms(other)));
+        let script = Script::new([transient()]);
+        let _ = layer.layer(script.clone()).oneshot(1).await;
+        assert_eq!(script.count(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attempt_that_lasts_beyond_the_deadline_is_the_last() {
     let slow = [Step(ms(80), transient())];
     let (script, elapsed) = by_deadline(250, &slow, constant(9, 0)).await;

@@ -1,5 +1,9 @@
 use std::fmt;
 
+use self::word::Word;
+use crate::shared::Shared;
+use crate::spares::Spares;
+
 pub use self::ratio::RetryRatio;
 pub use self::throttle::GrpcThrottle;
 pub use self::token_bucket::TokenBucket;
@@ -7,6 +11,7 @@ pub use self::token_bucket::TokenBucket;
 mod ratio;
 mod throttle;
 mod token_bucket;
+mod word;
 
 /// May one more attempt be made, in view of all requests that share this?
 ///
@@ -151,6 +156,13 @@ impl<G: Budget> Account<G> {
 impl<G: Budget> Drop for Account<G> {
     fn drop(&mut self) {
         self.give_back();
+    }
+}
+
+impl Word {
+    fn shared(tokens: u32) -> Shared<Self> {
+        static WORDS: Spares<Word> = Spares::new();
+        WORDS.take(|| Self::new(tokens), |word| word.set(tokens))
     }
 }
 

@@ -50,7 +50,8 @@
 //! `tower`, backoffs and budgets serve `tower::retry` as well.
 //!
 //! # Clone
-//! Clones share the budget, and nothing else. The service below must be [`Clone`]: a request that
+//! Clones share the budget, and nothing else. Those of our budgets cost no locked instruction; their
+//! memory is not freed, but kept for the next budget that is made. The service below must be [`Clone`]: a request that
 //! may be retried takes a clone along, and gets it ready for its retry.
 //!
 //! # Cancel safety
@@ -72,12 +73,16 @@ mod budget;
 mod engine;
 pub mod future;
 mod hedge;
+mod lane;
 mod layer;
 mod outcome;
 mod plan;
 mod policy;
 mod random;
 mod service;
+mod shared;
+mod spares;
+mod sync;
 #[cfg(feature = "tower")]
 mod tower_retry;
 

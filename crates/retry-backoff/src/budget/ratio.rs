@@ -1,12 +1,17 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::slices::{COST, Slices};
+use self::deposits::Deposits;
+use self::retries::{Retries, SLICES};
 use super::{Budget, Cause, InvalidBudget, Withdrawal};
+use crate::lane::lanes;
+use crate::shared::Shared;
+use crate::spares::Spares;
 
-mod slices;
+mod deposits;
+mod retries;
 
 /// A share of the requests of the last seconds, and some retries each second above it, as in
 /// Finagle.
@@ -24,13 +29,34 @@ mod slices;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RetryRatio {
-    slices: Arc<Mutex<Slices>>,
+    ledger: Shared<Ledger>,
     since: Instant,
-    /// In thousandths, as Finagle's retries are not always whole.
+    /// In thousandths, as what one request allows for is not always whole.
     ratio: u32,
     min_per_second: u32,
-    slice: Duration,
+    tick: Tick,
 }
+
+/// Requests, which each thread counts for itself, and the few retries, which take turns: of two that
+/// would share what is left for one, one is refused.
+#[derive(Debug)]
+struct Ledger {
+    requests: Deposits,
+    retries: Mutex<Retries>,
+}
+
+/// The step in which time is counted.
+#[derive(Clone, Copy, Debug)]
+struct Tick {
+    nanos: u64,
+    /// 2^64 divided by them and rounded up, since to multiply takes a fraction of a division.
+    inverse: u64,
+}
+
+/// A retry, in the parts that a request deposits.
+const COST: u64 = 1_000;
+
+static LEDGERS: Spares<Ledger> = Spares::new();
 
 impl RetryRatio {
     /// Retries up to `ratio` times the requests (it counts in thousandths), and `min_per_second`.
@@ -53,15 +79,15 @@ impl RetryRatio {
             return Err(InvalidBudget("a ratio and a minimum of 0 allow nothing"));
         }
         Ok(Self {
-            slices: Arc::default(),
+            ledger: Ledger::fresh(),
             since: Instant::now(),
             ratio,
             min_per_second,
-            slice: Duration::from_secs(1),
+            tick: Tick::new(1_000_000_000),
         })
     }
 
-    /// How long a request counts; set it before the first one.
+    /// How long a request counts. It begins to count anew, apart from what it was cloned from.
     ///
     /// # Errors
     /// If it is less than a second or more than a minute.
@@ -69,51 +95,90 @@ impl RetryRatio {
         if ttl < Duration::from_secs(1) || ttl > Duration::from_secs(60) {
             return Err(InvalidBudget("the ttl must be from 1 s to 60 s"));
         }
-        self.slice = ttl / Slices::COUNT;
+        self.tick = Tick::new(ttl.as_nanos() as u64 / SLICES);
+        self.ledger = Ledger::fresh();
         Ok(self)
     }
 
     /// How many retries there are left now.
     #[must_use]
     pub fn retries(&self) -> u64 {
-        let now = self.tick();
-        let balance = self.lock().balance(now, self.ratio) + self.reserve();
-        u64::try_from(balance / COST).unwrap_or(0)
+        let now = self.now();
+        self.left(now, &self.ledger.retries()) / COST
     }
 
-    fn tick(&self) -> u64 {
+    /// In ticks.
+    fn now(&self) -> u64 {
         let elapsed = Instant::now().saturating_duration_since(self.since);
-        (elapsed.as_nanos() / self.slice.as_nanos()) as u64
+        self.tick.index(elapsed)
     }
 
-    /// What may be withdrawn beyond what was deposited.
-    fn reserve(&self) -> i64 {
-        let ttl = (self.slice * Slices::COUNT).as_millis() as i64;
+    fn withdraw_at(&self, now: u64) -> Option<Withdrawal> {
+        let mut retries = self.ledger.retries();
+        if self.left(now, &retries) < COST {
+            return None;
+        }
+        retries.add(now);
+        Some(Withdrawal::new(1, now))
+    }
+
+    /// What may be withdrawn now.
+    fn left(&self, now: u64, retries: &Retries) -> u64 {
+        let first = now.saturating_sub(SLICES - 1);
+        let deposited = self.ledger.requests.sum(first, now) * u64::from(self.ratio);
         // Retries a second times milliseconds: thousandths of a retry already.
-        i64::from(self.min_per_second) * ttl * (COST / 1_000)
+        let reserve = u64::from(self.min_per_second) * (self.tick.nanos * SLICES / 1_000_000);
+        (deposited + reserve).saturating_sub(retries.sum(first) * COST)
+    }
+}
+
+impl Tick {
+    const fn new(nanos: u64) -> Self {
+        Self {
+            nanos,
+            inverse: u64::MAX / nanos + 1,
+        }
     }
 
-    /// Slices are whole whatever happened to those who held the lock.
-    fn lock(&self) -> MutexGuard<'_, Slices> {
-        self.slices.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Of which tick a time is. In the first seconds exactly; later a tick begins early by less than
+    /// a part in ten thousand million of the time since the start, the same for all.
+    #[inline]
+    const fn index(self, elapsed: Duration) -> u64 {
+        let nanos = elapsed.as_nanos() as u64;
+        ((nanos as u128 * self.inverse as u128) >> 64) as u64
+    }
+}
+
+impl Ledger {
+    fn fresh() -> Shared<Self> {
+        let make = || Self {
+            requests: Deposits::new(lanes()),
+            retries: Mutex::default(),
+        };
+        LEDGERS.take(make, |ledger| {
+            ledger.requests.clear();
+            *ledger.retries() = Retries::default();
+        })
+    }
+
+    /// They are whole whatever happened to those who held the lock.
+    fn retries(&self) -> MutexGuard<'_, Retries> {
+        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Budget for RetryRatio {
+    #[inline]
     fn requested(&self) {
-        let now = self.tick();
-        self.lock().deposit(now);
+        self.ledger.requests.add(self.now());
     }
 
     fn withdraw(&self, _: Cause) -> Option<Withdrawal> {
-        let now = self.tick();
-        let withdrawn = self.lock().withdraw(now, self.ratio, self.reserve());
-        withdrawn.then_some(Withdrawal::new(1, now))
+        self.withdraw_at(self.now())
     }
 
     fn give_back(&self, unspent: Withdrawal) {
-        let now = self.tick();
-        self.lock().give_back(now, unspent.mark());
+        self.ledger.retries().give_back(unspent.mark());
     }
 }
 
@@ -123,3 +188,6 @@ impl Default for RetryRatio {
         Self::new(0.2, 10).expect("both are within their bounds")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::word::Word;
 use super::{Budget, Cause, InvalidBudget, Withdrawal};
+use crate::shared::Shared;
 
 /// gRPC's retry throttle: retries only while at most about half of what was tried lately failed.
 ///
@@ -15,7 +16,7 @@ use super::{Budget, Cause, InvalidBudget, Withdrawal};
 #[must_use]
 pub struct GrpcThrottle {
     /// In thousandths, as everything here.
-    tokens: Arc<Mutex<u32>>,
+    tokens: Shared<Word>,
     max: u32,
     ratio: u32,
 }
@@ -41,7 +42,7 @@ impl GrpcThrottle {
         }
         let max = max_tokens.get() * THOUSANDTHS;
         Ok(Self {
-            tokens: Arc::new(Mutex::new(max)),
+            tokens: Word::shared(max),
             max,
             ratio: ratio as u32,
         })
@@ -50,27 +51,21 @@ impl GrpcThrottle {
     /// How many tokens there are now.
     #[must_use]
     pub fn tokens(&self) -> f64 {
-        f64::from(*self.lock()) / f64::from(THOUSANDTHS)
-    }
-
-    /// A number is whole whatever happened to those who held the lock.
-    fn lock(&self) -> MutexGuard<'_, u32> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+        f64::from(self.tokens.get()) / f64::from(THOUSANDTHS)
     }
 }
 
 impl Budget for GrpcThrottle {
+    #[inline]
     fn succeeded(&self, _: Option<Withdrawal>) {
-        let mut tokens = self.lock();
-        *tokens = (*tokens + self.ratio).min(self.max);
+        self.tokens.add(self.ratio, self.max);
     }
 
     fn failed(&self) {
-        let mut tokens = self.lock();
-        *tokens = tokens.saturating_sub(THOUSANDTHS);
+        self.tokens.take_up_to(THOUSANDTHS);
     }
 
     fn withdraw(&self, _: Cause) -> Option<Withdrawal> {
-        (*self.lock() > self.max / 2).then_some(Withdrawal::new(0, 0))
+        (self.tokens.get() > self.max / 2).then_some(Withdrawal::new(0, 0))
     }
 }

@@ -1,7 +1,8 @@
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::word::Word;
 use super::{Budget, Cause, InvalidBudget, Withdrawal};
+use crate::shared::Shared;
 
 /// Tokens that retries cost and successes earn, as in the AWS SDKs.
 ///
@@ -21,7 +22,7 @@ use super::{Budget, Cause, InvalidBudget, Withdrawal};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TokenBucket {
-    tokens: Arc<Mutex<u32>>,
+    tokens: Shared<Word>,
     capacity: NonZeroU32,
     cost: u32,
     timeout_cost: u32,
@@ -66,28 +67,18 @@ impl TokenBucket {
     /// How many tokens there are now.
     #[must_use]
     pub fn tokens(&self) -> u32 {
-        *self.lock()
+        self.tokens.get()
     }
 
     fn full(capacity: NonZeroU32, cost: u32, timeout_cost: u32) -> Self {
         Self {
-            tokens: Arc::new(Mutex::new(capacity.get())),
+            tokens: Word::shared(capacity.get()),
             capacity,
             cost,
             timeout_cost,
             throttled_cost: cost,
             refill: NonZeroU32::MIN,
         }
-    }
-
-    fn add(&self, amount: u32) {
-        let mut tokens = self.lock();
-        *tokens = tokens.saturating_add(amount).min(self.capacity.get());
-    }
-
-    /// A number is whole whatever happened to those who held the lock.
-    fn lock(&self) -> MutexGuard<'_, u32> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,8 +91,10 @@ fn affordable(cost: NonZeroU32, capacity: NonZeroU32) -> Result<u32, InvalidBudg
 }
 
 impl Budget for TokenBucket {
+    #[inline]
     fn succeeded(&self, paid: Option<Withdrawal>) {
-        self.add(paid.map_or(self.refill.get(), |paid| paid.amount()));
+        let earned = paid.map_or(self.refill.get(), |paid| paid.amount());
+        self.tokens.add(earned, self.capacity.get());
     }
 
     fn withdraw(&self, cause: Cause) -> Option<Withdrawal> {
@@ -110,13 +103,12 @@ impl Budget for TokenBucket {
             Cause::Timeout => self.timeout_cost,
             Cause::Throttled => self.throttled_cost,
         };
-        let mut tokens = self.lock();
-        *tokens = tokens.checked_sub(cost)?;
-        Some(Withdrawal::new(cost, 0))
+        let taken = self.tokens.take(cost);
+        taken.then_some(Withdrawal::new(cost, 0))
     }
 
     fn give_back(&self, unspent: Withdrawal) {
-        self.add(unspent.amount());
+        self.tokens.add(unspent.amount(), self.capacity.get());
     }
 }
 

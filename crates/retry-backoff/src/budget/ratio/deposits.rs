@@ -1,0 +1,82 @@
+use crate::sync::{AtomicU64, Ordering, lane};
+
+/// Requests of the last steps in time, counted by each thread in cells of its own.
+///
+/// A cell is one word, tick and count together, so that it is emptied by the first request of a new
+/// tick and never torn. All orderings are Relaxed: a sum that lacks the latest requests of other
+/// threads is smaller, and a retry refused; it is never more than was deposited.
+#[derive(Debug)]
+pub(crate) struct Deposits {
+    lanes: Box<[Cells]>,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Cells([AtomicU64; SLOTS as usize]);
+
+/// More than the ticks that count, so that none of those is overwritten by a thread whose clock is
+/// ahead.
+const SLOTS: u64 = 16;
+
+/// A quarter of a billion requests for each thread and tick; above they are not counted.
+const COUNT_BITS: u32 = 28;
+const COUNT: u64 = (1 << COUNT_BITS) - 1;
+
+impl Deposits {
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self {
+            lanes: std::iter::repeat_with(Cells::default).take(lanes).collect(),
+        }
+    }
+
+    /// By whoever has it alone.
+    pub(crate) fn clear(&self) {
+        for cell in self.cells() {
+            cell.store(0, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, now: u64) {
+        let lane = lane();
+        let cell = &self.lanes[lane].0[(now % SLOTS) as usize];
+        let mut word = cell.load(Ordering::Relaxed);
+        if lane < self.lanes.len() - 1 {
+            // Nobody else writes here; whoever did has ended before.
+            cell.store(counted(word, now), Ordering::Relaxed);
+            return;
+        }
+        while let Err(other) = cell.compare_exchange_weak(
+            word,
+            counted(word, now),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            word = other;
+        }
+    }
+
+    /// From `first` to `last`.
+    pub(crate) fn sum(&self, first: u64, last: u64) -> u64 {
+        let live = |word: u64| (first..=last).contains(&(word >> COUNT_BITS));
+        let words = self.cells().map(|cell| cell.load(Ordering::Relaxed));
+        words.filter(|it| live(*it)).map(|it| it & COUNT).sum()
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.lanes.iter().flat_map(|it| &it.0)
+    }
+}
+
+/// The word after one more request at this tick.
+const fn counted(word: u64, now: u64) -> u64 {
+    let tick = word >> COUNT_BITS;
+    if tick < now {
+        now << COUNT_BITS | 1
+    } else if tick == now && word & COUNT < COUNT {
+        word + 1
+    } else {
+        // Of a clock that is a whole round behind, or too many.
+        word
+    }
+}

@@ -50,9 +50,9 @@
 //! `tower`, backoffs and budgets serve `tower::retry` as well.
 //!
 //! # Clone
-//! Clones share the budget, and nothing else. Those of our budgets cost no locked instruction; their
-//! memory is not freed, but kept for the next budget that is made. The service below must be [`Clone`]: a request that
-//! may be retried takes a clone along, and gets it ready for its retry.
+//! Clones share the budget, and nothing else. Cloning one of ours is no locked instruction; its
+//! memory is not freed, but kept for the next budget that is made. The service below must be
+//! [`Clone`]: a request that may be retried takes a clone along, and gets it ready for its retry.
 //!
 //! # Cancel safety
 //! Dropping a future drops the attempt that is under way, and there is no other. A withdrawal for a
@@ -94,7 +94,7 @@ pub use budget::{
     Withdrawal,
 };
 pub use engine::{Decision, Engine, Stop};
-pub use hedge::{Hedge, HedgeLayer, Hedging};
+pub use hedge::{Hedge, HedgeLayer, Hedging, InvalidHedging};
 pub use layer::RetryLayer;
 pub use outcome::Outcome;
 pub use plan::Plan;

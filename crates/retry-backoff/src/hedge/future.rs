@@ -40,6 +40,7 @@ pin_project! {
         hedging: Hedging<G>,
         account: Account<G>,
         deadline: Option<Instant>,
+        begun: Option<Instant>,
     }
 }
 
@@ -90,6 +91,7 @@ where
             cause: Cause::Transient,
             policy,
             account: Account::new(hedging.budget.clone()),
+            begun: hedging.begun(),
             hedging,
             deadline,
         }
@@ -167,6 +169,7 @@ where
             Outcome::Success => {
                 // The price of a hedge is not given back, whoever wins: the server has had the work.
                 budget.succeeded(None);
+                this.hedging.succeeded(*this.begun);
                 return Some(result);
             }
             Outcome::Fatal => return Some(result),
@@ -199,7 +202,7 @@ where
         let mut this = self.project();
         match this.next.as_mut().project() {
             NextProj::Unset => {
-                let next = Next::after(this.hedging.delay, *this.deadline);
+                let next = Next::after(this.hedging.delay(), *this.deadline);
                 this.next.set(next);
             }
             NextProj::Delayed { delay } => {

@@ -249,6 +249,35 @@ fn a_budget_of_your_own_need_not_be_clone() {
     assert_eq!(call(9, &Arc::new(Never), &[transient()]), (transient(), 1));
 }
 
+/// Calls of all threads together, of which each attempt fails.
+fn attempts_of_threads<G: Budget + Clone + Send>(budget: &G, requests: u32) -> u32 {
+    let script = Script::new([transient()]);
+    let plan = Plan::new(n(30)).without_backoff();
+    let retry = Retry::new(plan.with_budget(budget.clone()), judge, script.clone());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let retry = retry.clone();
+            scope.spawn(move || {
+                for request in 0..requests {
+                    let _ = retry.clone().oneshot(request).now_or_never().unwrap();
+                }
+            });
+        }
+    });
+    script.count()
+}
+
+#[test]
+fn threads_spend_no_token_twice_and_leave_none() {
+    for _ in 0..20 {
+        assert_eq!(attempts_of_threads(&bucket(300, 1), 100), 400 + 300);
+        // Requests of all threads allow for half as many retries, whoever makes them.
+        let ratio = RetryRatio::new(0.5, 0).unwrap();
+        let attempts = attempts_of_threads(&ratio, 100);
+        assert_eq!(u64::from(attempts) + ratio.retries(), 400 + 200);
+    }
+}
+
 #[test]
 fn what_makes_no_budget_is_refused() {
     assert!(TokenBucket::new(n(4), n(5)).is_err());

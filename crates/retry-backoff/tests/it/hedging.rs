@@ -152,6 +152,34 @@ async fn the_default_budget_is_for_one_hedge_in_twenty() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_a_quantile_the_delay_follows_the_latency() {
+    let hedging = hedging(2, 500).with_quantile(0.9).unwrap();
+    for request in 1..=32 {
+        // The delay that was given, until enough is known. Failures are not.
+        let failure = Err(Failure(Outcome::Fatal));
+        let _ = hedged(hedging.clone(), &[(9, failure)]).await;
+        let after = if request <= 28 { 40 } else { 80 };
+        let (_, at, script) = hedged(hedging.clone(), &[(after, Ok(1))]).await;
+        assert_eq!((at, script.count()), (after.into(), 1));
+    }
+    // Nine tenths of 32 are 29, and so it is after 80 ms, or a little later.
+    let (answer, at, script) = hedged(hedging.clone(), &[(900, Ok(1)), (5, Ok(2))]).await;
+    assert_eq!(answer, Ok(2));
+    assert!((85..=96).contains(&at), "{at}");
+    assert_eq!(script.count(), 2);
+    // A clone knows what the others do.
+    let (_, at, _) = hedged(
+        hedging.clone().with_name("other"),
+        &[(900, Ok(1)), (5, Ok(2))],
+    )
+    .await;
+    assert!((85..=120).contains(&at), "{at}");
+    for wrong in [0.0, 0.000_4, 0.999_6, 1.0, -1.0, f64::NAN] {
+        assert!(hedging.clone().with_quantile(wrong).is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_throttle_hears_of_failures_and_successes_but_not_of_losers() {
     let throttle = GrpcThrottle::new(n(10), 1.0).unwrap();
     let hedging = hedging(3, 10).with_budget(throttle.clone());
@@ -184,12 +212,14 @@ async fn no_hedge_is_sent_past_the_deadline() {
     // Nor one whose handle is ready too late.
     let script = Script::with_clones_ready_after(ms(20), [Step(ms(50), Ok(1))]);
     let bucket = TokenBucket::default();
-    let hedge = Hedge::new(
+    // The first attempt's handle is a clone too, and goes at 20; the hedge is due at 30.
+    let by = By(Instant::now() + ms(50));
+    let mut hedge = Hedge::new(
         hedging(2, 10).with_budget(bucket.clone()),
-        By(Instant::now() + ms(30)),
+        by,
         script.clone(),
     );
-    let mut call = std::pin::pin!(hedge.oneshot(7));
+    let mut call = std::pin::pin!(hedge.ready().await.unwrap().call(7));
     let _ = tokio::time::timeout(ms(40), call.as_mut()).await;
     assert_eq!((script.count(), bucket.tokens()), (1, 500));
 

@@ -20,7 +20,7 @@ const SLOTS: u64 = 16;
 
 /// A quarter of a billion requests for each thread and tick; above they are not counted.
 const COUNT_BITS: u32 = 28;
-const COUNT: u64 = (1 << COUNT_BITS) - 1;
+pub(crate) const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
 impl Deposits {
     pub(crate) fn new(lanes: usize) -> Self {
@@ -69,7 +69,7 @@ impl Deposits {
 }
 
 /// The word after one more request at this tick.
-const fn counted(word: u64, now: u64) -> u64 {
+pub(crate) const fn counted(word: u64, now: u64) -> u64 {
     let tick = word >> COUNT_BITS;
     if tick < now {
         now << COUNT_BITS | 1

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::deposits::{COUNT, counted};
 use super::*;
 
 /// Every deposit and withdrawal, with its time.
@@ -104,6 +105,22 @@ fn a_retry_of_a_clock_that_is_a_round_behind_is_counted_nevertheless() {
     retries.add(12);
     retries.add(2);
     assert_eq!(retries.sum(3), 2);
+}
+
+#[test]
+fn a_full_count_does_not_run_over_into_the_tick() {
+    let tick_and_count = 7 << 28 | COUNT;
+    assert_eq!(counted(tick_and_count - 1, 7), tick_and_count);
+    assert_eq!(counted(tick_and_count, 7), tick_and_count);
+    assert_eq!(counted(tick_and_count, 8), 8 << 28 | 1);
+}
+
+#[test]
+fn with_another_ttl_it_counts_anew() {
+    let one = RetryRatio::new(1.0, 0).unwrap();
+    one.requested();
+    let other = one.clone().with_ttl(Duration::from_secs(2)).unwrap();
+    assert_eq!((one.retries(), other.retries()), (1, 0));
 }
 
 #[test]

@@ -1,29 +1,30 @@
 use std::{pin::pin, sync::Weak};
 
-use tokio::sync::Notify;
-
-use crate::{Change, circuit::Shared, sync::Arc};
+use crate::{
+    Change,
+    memory::{Owner, Shared},
+};
 
 /// The changes of a circuit's state, in their order, from the moment it was asked for.
 ///
 /// Each follower sees every change, unless it falls more than 64 behind: then the oldest are lost. It
 /// does not keep the circuit alive.
 pub struct Changes {
-    circuit: Weak<Shared>,
-    moved: Arc<Notify>,
+    owner: Weak<Owner>,
+    shared: &'static Shared,
     seen: u64,
 }
 
 impl Changes {
-    pub(crate) const fn new(circuit: Weak<Shared>, moved: Arc<Notify>, seen: u64) -> Self {
+    pub(crate) const fn new(owner: Weak<Owner>, shared: &'static Shared, seen: u64) -> Self {
         Self {
-            circuit,
-            moved,
+            owner,
+            shared,
             seen,
         }
     }
 
-    /// The next change; nothing when the circuit, its services and its permits are gone.
+    /// The next change; nothing when the circuit and its services are gone.
     ///
     /// Time alone changes nothing: an open circuit becomes half-open when a call comes.
     ///
@@ -31,8 +32,13 @@ impl Changes {
     /// A change that was not returned is returned by the next call.
     pub async fn next(&mut self) -> Option<Change> {
         loop {
-            let moved = pin!(self.moved.notified());
-            if let Some(change) = self.circuit.upgrade()?.change_after(&mut self.seen) {
+            let moved = pin!(self.shared.moved.notified());
+            // Not longer than for this look, or it would be us who keep it alive.
+            let owner = self.owner.upgrade()?;
+            let next = self.shared.ask(|machine| machine.change_after(self.seen));
+            drop(owner);
+            if let Some((change, number)) = next {
+                self.seen = number;
                 return Some(change);
             }
             moved.await;

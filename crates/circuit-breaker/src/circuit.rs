@@ -1,14 +1,16 @@
-use std::{fmt, time::Duration};
-
-use tokio::{
-    sync::{Notify, futures::OwnedNotified},
-    time::Instant,
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    thread,
 };
 
+use tokio::{sync::futures::Notified, time::Instant};
+
 use crate::{
-    Change, Changes, Open, Permit, Rules, Snapshot, Verdict, event,
-    machine::{Machine, Pass, Refusal},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    Changes, Open, Permit, Rules, Snapshot,
+    machine::{Machine, Refusal},
+    memory::{Owner, Shared},
+    word::Word,
 };
 
 /// A circuit: what its calls said of a service, and whether it lets more of them through.
@@ -18,33 +20,27 @@ use crate::{
 /// before each call.
 #[derive(Clone)]
 pub struct Circuit {
-    shared: Arc<Shared>,
-}
-
-pub(crate) struct Shared {
-    machine: Mutex<Machine>,
-    /// Told of every change, and of each probe that makes room for another.
-    moved: Arc<Notify>,
-    /// The shortest time from which a rule calls a call slow: without one no call is timed.
-    slow_from: Option<Duration>,
+    shared: &'static Shared,
+    owner: Arc<Owner>,
 }
 
 impl Circuit {
     /// A closed circuit.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self::with_shared_rules(Arc::new(rules))
+        Self::with_cells_for(Arc::new(rules), busy_threads())
     }
 
-    pub(crate) fn with_shared_rules(rules: Arc<Rules>) -> Self {
-        let slow_from = rules.open_when.iter().filter_map(|it| it.slow_from());
-        let shared = Shared {
-            slow_from: slow_from.min(),
-            machine: Mutex::new(Machine::new(rules, Instant::now())),
-            moved: Arc::default(),
-        };
+    /// A closed circuit whose windows take little memory, and are slower if threads share it.
+    pub(crate) fn small(rules: Arc<Rules>) -> Self {
+        Self::with_cells_for(rules, 0)
+    }
+
+    fn with_cells_for(rules: Arc<Rules>, threads: usize) -> Self {
+        let owner = Owner::new(rules, threads);
         Self {
-            shared: Arc::new(shared),
+            shared: owner.shared(),
+            owner: Arc::new(owner),
         }
     }
 
@@ -52,134 +48,82 @@ impl Circuit {
     ///
     /// # Errors
     /// If the circuit is open, or half-open and its probes are out.
+    #[inline]
     pub fn admit(&self) -> Result<Permit, Open> {
-        let now = Instant::now();
-        match self.on_machine(|machine| machine.admit(now)) {
-            Ok(pass) => {
-                let started = self.shared.slow_from.map(|_| now);
-                Ok(Permit::new(self.clone(), pass, started))
-            }
-            Err(refusal) => Err(self.refused(refusal)),
+        match self.shared.gate.pass() {
+            Some(pass) => Ok(Permit::new(self.shared, pass)),
+            None => self.ask_to_admit(),
         }
     }
 
     /// Refuses all calls until [`Circuit::reset`].
     pub fn force_open(&self) {
-        self.on_machine(|machine| machine.force_open(Instant::now()));
+        self.ask(|machine| machine.force_open(Instant::now()));
     }
 
     /// Admits all calls and counts none until [`Circuit::reset`].
     pub fn disable(&self) {
-        self.on_machine(|machine| machine.disable(Instant::now()));
+        self.ask(|machine| machine.disable(Instant::now()));
     }
 
     /// Closes the circuit, from whatever state, and forgets what it counted and how often it opened.
     pub fn reset(&self) {
-        self.on_machine(|machine| machine.reset(Instant::now()));
+        self.ask(|machine| machine.reset(Instant::now()));
     }
 
     /// What the circuit has seen.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.on_machine(|machine| machine.snapshot(Instant::now()))
+        let snapshot = self.ask(|machine| machine.snapshot(Instant::now()));
+        Snapshot {
+            refused: self.shared.refused.load(Ordering::Relaxed),
+            ..snapshot
+        }
     }
 
     /// The changes of state from now on.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        let seen = self.shared.lock().generation();
-        Changes::new(
-            Arc::downgrade(&self.shared),
-            self.shared.moved.clone(),
-            seen,
-        )
+        let seen = self.ask(|machine| machine.generation());
+        Changes::new(Arc::downgrade(&self.owner), self.shared, seen)
     }
-}
 
-impl Circuit {
+    /// Whether all calls pass, and what that was read from: while it is the same, no state has changed.
+    #[inline]
+    pub(crate) fn word(&self) -> Word {
+        self.shared.gate.word()
+    }
+
     /// Whether a call would be admitted now.
     pub(crate) fn peek(&self) -> Result<(), Refusal> {
-        self.on_machine(|machine| machine.peek(Instant::now()))
+        self.ask(|machine| machine.peek(Instant::now()))
     }
 
     /// Resolves at the next change after this call.
-    pub(crate) fn moved(&self) -> OwnedNotified {
-        self.shared.moved.clone().notified_owned()
+    pub(crate) fn moved(&self) -> Notified<'static> {
+        self.shared.moved.notified()
     }
 
-    /// The refusal of a call that was ready to be refused only.
-    pub(crate) fn refuse(&self) -> Open {
-        let refusal = self.on_machine(|machine| machine.refuse(Instant::now()));
-        self.refused(refusal)
-    }
-
-    pub(crate) fn settle(&self, pass: Pass, verdict: Verdict, started: Option<Instant>) {
-        if verdict == Verdict::Ignore && !pass.is_probe() {
-            return;
-        }
-        let now = Instant::now();
-        let took = started.map_or(Duration::ZERO, |it| now.saturating_duration_since(it));
-        self.on_machine(|machine| machine.settle(pass, verdict, took, now));
-        if pass.is_probe() {
-            self.shared.moved.notify_waiters();
-        }
-    }
-
-    /// The verdict on a call that was given up: it was a slow one, or nobody knows.
-    pub(crate) fn verdict_on_dropped(&self, started: Option<Instant>) -> Verdict {
-        match (started, self.shared.slow_from) {
-            (Some(started), Some(slow_from)) if started.elapsed() >= slow_from => {
-                Verdict::failure()
-            }
-            _ => Verdict::Ignore,
-        }
-    }
-
-    fn refused(&self, refusal: Refusal) -> Open {
-        let name = self.shared.lock().rules().name.clone();
+    /// Counts a refusal.
+    pub(crate) fn refused(&self, refusal: &Refusal) -> Open {
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        let name = self.owner.rules().name.clone();
         let open = Open::new(name, refusal.reason, refusal.retry_after);
-        event::refused(&open);
+        crate::event::refused(&open);
         open
     }
 
-    /// The lock is held for one question or command; whoever hears of what it changed is told after.
-    fn on_machine<T>(&self, command: impl FnOnce(&mut Machine) -> T) -> T {
-        let mut machine = self.shared.lock();
-        let seen = machine.generation();
-        let answer = command(&mut machine);
-        if machine.generation() == seen {
-            return answer;
+    #[cold]
+    fn ask_to_admit(&self) -> Result<Permit, Open> {
+        let now = Instant::now();
+        match self.ask(|machine| machine.admit(now)) {
+            Ok(pass) => Ok(Permit::new(self.shared, pass)),
+            Err(refusal) => Err(self.refused(&refusal)),
         }
-        let changes: Vec<_> = machine.changes_since(seen).collect();
-        let name = machine.rules().name.clone();
-        drop(machine);
-        self.shared.moved.notify_waiters();
-        for change in changes {
-            event::changed(name.as_deref(), &change);
-        }
-        answer
-    }
-}
-
-impl Shared {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Machine> {
-        // No code but ours runs under the lock, and none of it panics half-way.
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The change after the first `seen` ones, or the oldest that is kept of those.
-    pub(crate) fn change_after(&self, seen: &mut u64) -> Option<Change> {
-        let machine = self.lock();
-        let (change, number) = machine.change_after(*seen)?;
-        *seen = number;
-        Some(change)
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // Those who follow its changes see that there will be none.
-        self.moved.notify_waiters();
+    fn ask<T>(&self, question: impl FnOnce(&mut Machine) -> T) -> T {
+        self.shared.ask(question)
     }
 }
 
@@ -192,5 +136,14 @@ impl From<Rules> for Circuit {
 impl fmt::Debug for Circuit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Circuit").field(&self.snapshot()).finish()
+    }
+}
+
+/// As many threads as can be at work at once, and some more, for those that block now and then.
+fn busy_threads() -> usize {
+    match thread::available_parallelism() {
+        Ok(cores) if cores.get() > 1 => (2 * cores.get()).clamp(4, 64),
+        // With one core there is never more than one at work.
+        _ => 0,
     }
 }

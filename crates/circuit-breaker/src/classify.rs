@@ -50,21 +50,23 @@ impl Failure {
         }
     }
 
+    /// The service refused the call, as it may when it has too much to do (429, `RESOURCE_EXHAUSTED`).
+    /// That counts in the rates and fails a probe, but neither begins, goes on with, nor ends a row of
+    /// consecutive failures: a service that sheds some of its load is not down.
+    #[must_use]
+    pub const fn refusal() -> Self {
+        Self {
+            retry_after: Duration::ZERO,
+            is_refusal: true,
+        }
+    }
+
     /// The service said when to come back: an opening circuit stays open for at least so long, within
     /// the maximum of its [`OpenTime`](crate::OpenTime). The latest moment that a failure of the
     /// closed circuit named counts; of a half-open one, that of the probe.
     #[must_use]
     pub const fn with_retry_after(mut self, retry_after: Duration) -> Self {
         self.retry_after = retry_after;
-        self
-    }
-
-    /// The service refused the call, as it may when it has too much to do (429, `RESOURCE_EXHAUSTED`).
-    /// It counts in the rates and fails a probe, but neither begins, goes on with, nor ends a row of
-    /// consecutive failures: a service that sheds some of its load is not down.
-    #[must_use]
-    pub const fn from_refusal(mut self) -> Self {
-        self.is_refusal = true;
         self
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use crate::{BoxError, Classify, Open, Permit, Verdict};
+use crate::{BoxError, Classify, Permit, Verdict};
 
 pin_project! {
     /// The answer of a service behind a circuit, or the refusal.
@@ -32,7 +32,7 @@ pin_project! {
             call: Call<C>,
         },
         /// It was not.
-        Refused { open: Option<Open> },
+        Refused { open: Option<BoxError> },
     }
 }
 
@@ -60,7 +60,7 @@ impl<F, C> ResponseFuture<F, C> {
         }
     }
 
-    pub(crate) const fn refused(open: Open) -> Self {
+    pub(crate) const fn refused(open: BoxError) -> Self {
         Self {
             state: State::Refused { open: Some(open) },
         }
@@ -85,7 +85,7 @@ where
             }
             StateProj::Refused { open } => {
                 let open = open.take().expect("polled again after it was ready");
-                Poll::Ready(Err(open.into()))
+                Poll::Ready(Err(open))
             }
         }
     }

@@ -2,6 +2,8 @@ use std::{error::Error, fmt, time::Duration};
 
 use tokio::time::Instant;
 
+use crate::pass::ProbeId;
+
 /// What a half-open circuit admits, and what it takes to close it.
 ///
 /// By default one probe, which must succeed, and is written off after 60 s.
@@ -21,8 +23,8 @@ pub struct InvalidHalfOpen(&'static str);
 pub(crate) struct Probes {
     rules: HalfOpen,
     /// Those without an outcome, the oldest first.
-    out: Vec<(u64, Instant)>,
-    next_id: u64,
+    out: Vec<(ProbeId, Instant)>,
+    next_id: ProbeId,
     succeeded: u32,
     failed: u32,
 }
@@ -36,13 +38,17 @@ pub(crate) enum Decision {
 }
 
 impl HalfOpen {
+    /// The most probes that can be asked for.
+    pub const MAX_PROBES: u32 = 1 << 16;
+
     /// Admits `probes` calls, of which `successes` must succeed.
     ///
     /// The circuit closes at the last success that it needs, and opens again as soon as so many
     /// probes have failed that the others cannot reach it.
     ///
     /// # Errors
-    /// If `successes` is zero or greater than `probes`.
+    /// If `successes` is zero or greater than `probes`, or `probes` greater than
+    /// [`HalfOpen::MAX_PROBES`].
     pub const fn new(probes: u32, successes: u32) -> Result<Self, InvalidHalfOpen> {
         if successes == 0 {
             return Err(InvalidHalfOpen(
@@ -53,6 +59,9 @@ impl HalfOpen {
             return Err(InvalidHalfOpen(
                 "the successes that it takes must not be more than the probes",
             ));
+        }
+        if probes > Self::MAX_PROBES {
+            return Err(InvalidHalfOpen("the probes must not be more than 65,536"));
         }
         Ok(Self {
             probes,
@@ -86,7 +95,7 @@ impl Probes {
         Self {
             rules,
             out: Vec::new(),
-            next_id: 0,
+            next_id: ProbeId::FIRST,
             succeeded: 0,
             failed: 0,
         }
@@ -97,17 +106,17 @@ impl Probes {
     }
 
     /// The number of a new probe, if there is room for one.
-    pub(crate) fn admit(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn admit(&mut self, now: Instant) -> Option<ProbeId> {
         if !self.has_room() {
             return None;
         }
         let id = self.next_id;
-        self.next_id += 1;
+        self.next_id = id.next();
         self.out.push((id, now));
         Some(id)
     }
 
-    pub(crate) fn settle(&mut self, id: u64, success: bool) -> Decision {
+    pub(crate) fn settle(&mut self, id: ProbeId, success: bool) -> Decision {
         self.give_back(id);
         if success {
             self.succeeded += 1;
@@ -123,7 +132,7 @@ impl Probes {
         }
     }
 
-    pub(crate) fn give_back(&mut self, id: u64) {
+    pub(crate) fn give_back(&mut self, id: ProbeId) {
         self.out.retain(|(other, _)| *other != id);
     }
 

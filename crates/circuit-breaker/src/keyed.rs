@@ -1,11 +1,16 @@
-use std::{collections::HashMap, error::Error, fmt, hash::Hash, mem, time::Duration};
+use std::{
+    collections::HashMap,
+    error::Error,
+    fmt,
+    hash::Hash,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-use crate::{
-    Circuit, Rules,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use crate::{Circuit, Rules};
 
 mod layer;
 mod service;
@@ -89,7 +94,7 @@ impl<K: Hash + Eq> Circuits<K> {
         let Shared { rules, limits, .. } = &*self.shared;
         let mut generations = self.shared.lock();
         let forgotten = generations.make_room(limits, now);
-        let circuit = generations.circuit(key, || Circuit::with_shared_rules(rules.clone()));
+        let circuit = generations.circuit(key, || Circuit::small(rules.clone()));
         // Keys and circuits are dropped after the unlock, for a key can do what it likes then.
         drop(generations);
         drop(forgotten);

@@ -60,19 +60,25 @@
 //! Errors of the inner service pass unchanged into a [`BoxError`]; [`Open`] is the only one added. A
 //! panic of the inner service is a failure, and goes on. `call` panics if the service is not ready.
 
+mod call_window;
+mod cells;
 mod changes;
 mod circuit;
 mod classify;
 mod deadline;
 mod event;
 pub mod future;
+mod gate;
 mod half_open;
 mod keyed;
 mod layer;
 mod machine;
+mod memory;
+mod meter;
 mod name;
 mod open;
 mod open_time;
+mod pass;
 mod permit;
 mod rule;
 mod rules;
@@ -81,8 +87,12 @@ mod snapshot;
 mod state;
 mod sync;
 mod tally;
+#[cfg(test)]
+mod tests;
+mod time_window;
 mod waiting;
 mod window;
+mod word;
 
 pub use changes::Changes;
 pub use circuit::Circuit;

@@ -1,12 +1,14 @@
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
     Change, Failure, OpenTime, Reason, RuleSnapshot, Rules, Snapshot, State, Verdict,
     half_open::{Decision, Probes},
-    sync::Arc,
-    tally::{Outcome, Tally},
+    meter::Meter,
+    pass::Pass,
+    tally::{Findings, Outcome, Tally},
+    word::Word,
 };
 
 /// How many changes are kept for those who follow them.
@@ -23,7 +25,10 @@ pub(crate) struct Machine {
     /// Goes up by one with each change. A call belongs to the generation that admitted it, and its
     /// outcome decides nothing in a later one.
     generation: u64,
+    /// The first of its generations: those before are of another machine in the same place.
+    born: u64,
     tallies: Box<[Tally]>,
+    findings: Findings,
     /// Why the circuit is not closed.
     reason: Reason,
     /// The latest moment that failures of the closed circuit named for coming back.
@@ -31,7 +36,6 @@ pub(crate) struct Machine {
     closed_since: Instant,
     doublings: u32,
     openings: u64,
-    refused: u64,
     late: u64,
     changes: VecDeque<Change>,
 }
@@ -45,13 +49,6 @@ enum Phase {
     Disabled,
 }
 
-/// The right to make one call, to be returned with its outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pass {
-    generation: u64,
-    probe: Option<u64>,
-}
-
 /// Why there is no pass.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Refusal {
@@ -62,22 +59,35 @@ pub(crate) struct Refusal {
 }
 
 impl Machine {
-    pub(crate) fn new(rules: Arc<Rules>, now: Instant) -> Self {
-        let tallies = rules.open_when.iter().map(|rule| Tally::new(*rule, now));
+    pub(crate) fn new(
+        rules: Arc<Rules>,
+        meters: &'static [Meter],
+        generation: u64,
+        now: Instant,
+    ) -> Self {
         Self {
-            tallies: tallies.collect(),
+            tallies: Tally::all(&rules.open_when, meters),
+            findings: Findings::default(),
             rules,
             phase: Phase::Closed,
-            generation: 0,
+            generation,
+            born: generation,
             reason: Reason::Forced,
             asked_for: now,
             closed_since: now,
             doublings: 0,
             openings: 0,
-            refused: 0,
             late: 0,
             changes: VecDeque::new(),
         }
+    }
+
+    /// What calls must know that do not ask.
+    pub(crate) fn word(&self) -> Word {
+        let Findings {
+            is_short, is_row, ..
+        } = self.findings;
+        Word::new(self.generation, !self.phase.passes(), is_short, is_row)
     }
 
     /// Whether a call would be admitted now.
@@ -94,10 +104,11 @@ impl Machine {
     }
 
     pub(crate) fn admit(&mut self, now: Instant) -> Result<Pass, Refusal> {
-        if let Err(refusal) = self.peek(now) {
-            self.refused += 1;
-            return Err(refusal);
+        // Calls that asked nobody may have made up the number since the last outcome that did.
+        if self.findings.is_short {
+            self.evaluate(self.generation, now);
         }
+        self.peek(now)?;
         if let Phase::Open { .. } = self.phase {
             let probes = Probes::new(self.rules.half_open);
             self.enter(Phase::HalfOpen(probes), None);
@@ -106,17 +117,14 @@ impl Machine {
             Phase::HalfOpen(probes) => probes.admit(now),
             _ => None,
         };
-        Ok(Pass {
-            generation: self.generation,
-            probe,
-        })
+        Ok(Pass::new(self.generation, probe))
     }
 
     /// Takes a pass back, with the verdict on its call and how long that took.
     pub(crate) fn settle(&mut self, pass: Pass, verdict: Verdict, took: Duration, now: Instant) {
         self.advance(now);
-        if pass.generation != self.generation {
-            self.late += 1;
+        if pass.generation() != self.generation {
+            self.late += u64::from(pass.generation() >= self.born);
             return;
         }
         let failure = match verdict {
@@ -124,11 +132,11 @@ impl Machine {
             Verdict::Failure(failure) => Some(failure),
             Verdict::Ignore => return self.give_back(pass),
         };
-        match (&mut self.phase, pass.probe) {
+        match (&mut self.phase, pass.probe()) {
             (Phase::Closed, _) => self.record(&Outcome { failure, took }, now),
             (Phase::HalfOpen(probes), Some(probe)) => {
-                let slow_from = self.tallies.iter().filter_map(|it| it.rule().slow_from());
-                let is_slow = slow_from.min().is_some_and(|slow_from| took >= slow_from);
+                let slow_from = self.rules.shapes().filter_map(|it| it.slow_from).min();
+                let is_slow = slow_from.is_some_and(|slow_from| took >= slow_from);
                 match probes.settle(probe, failure.is_none() && !is_slow) {
                     Decision::Undecided => {}
                     Decision::Close => self.close(now),
@@ -141,6 +149,37 @@ impl Machine {
             // Disabled counts nothing, and the others admit nothing.
             _ => {}
         }
+    }
+
+    /// Opens a closed circuit if it is time for that, as the calls of a generation found.
+    pub(crate) fn evaluate(&mut self, generation: u64, now: Instant) {
+        if generation != self.generation || !matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        let findings = self
+            .tallies
+            .iter_mut()
+            .map(|it| it.findings(generation, now));
+        self.findings = findings.fold(Findings::default(), Findings::and);
+        if let Some(reason) = self.findings.reason {
+            let open_time = &self.rules.open_time;
+            let closed_for = now.saturating_duration_since(self.closed_since);
+            self.doublings = open_time.recovered(self.doublings, closed_for);
+            let asked = self.asked_for.saturating_duration_since(now);
+            self.open(reason, asked, now);
+        }
+    }
+
+    /// Takes over what this thread's cells hold, since one is full; not if they are of a generation
+    /// that is over.
+    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Instant>) -> bool {
+        let is_current = generation == self.generation;
+        if is_current {
+            for tally in &mut self.tallies {
+                tally.relieve(generation, now);
+            }
+        }
+        is_current
     }
 
     pub(crate) fn force_open(&mut self, now: Instant) {
@@ -157,13 +196,6 @@ impl Machine {
     pub(crate) fn reset(&mut self, now: Instant) {
         self.doublings = 0;
         self.close(now);
-    }
-
-    /// The refusal of a call that was not ready for more, whatever the state is now.
-    pub(crate) fn refuse(&mut self, now: Instant) -> Refusal {
-        self.refused += 1;
-        let now_open = self.refusal(Some(Duration::ZERO), Some(now));
-        self.peek(now).err().unwrap_or(now_open)
     }
 
     /// The changes after the first `seen` ones, as far back as they are kept.
@@ -192,7 +224,7 @@ impl Machine {
     pub(crate) fn snapshot(&mut self, now: Instant) -> Snapshot {
         let refusal = self.peek(now).err();
         let rules = self.tallies.iter_mut().map(|it| {
-            let counts = it.counts(now);
+            let counts = it.counts(self.generation, now);
             RuleSnapshot {
                 rule: it.rule(),
                 bad: counts.bad,
@@ -210,7 +242,7 @@ impl Machine {
                 _ => 0,
             },
             openings: self.openings,
-            refused: self.refused,
+            refused: 0,
             late: self.late,
         }
     }
@@ -230,22 +262,14 @@ impl Machine {
             let asked_for = now + retry_after.min(OpenTime::MAX);
             self.asked_for = self.asked_for.max(asked_for);
         }
-        let mut reason = None;
         for tally in &mut self.tallies {
-            tally.record(outcome, now);
-            reason = reason.or_else(|| tally.reason(now));
+            tally.record(outcome, self.generation, now);
         }
-        if let Some(reason) = reason {
-            let open_time = &self.rules.open_time;
-            let closed_for = now.saturating_duration_since(self.closed_since);
-            self.doublings = open_time.recovered(self.doublings, closed_for);
-            let asked = self.asked_for.saturating_duration_since(now);
-            self.open(reason, asked, now);
-        }
+        self.evaluate(self.generation, now);
     }
 
     fn give_back(&mut self, pass: Pass) {
-        if let (Phase::HalfOpen(probes), Some(probe)) = (&mut self.phase, pass.probe) {
+        if let (Phase::HalfOpen(probes), Some(probe)) = (&mut self.phase, pass.probe()) {
             probes.give_back(probe);
         }
     }
@@ -279,7 +303,19 @@ impl Machine {
         }
         self.changes.push_back(change);
         self.phase = phase;
+        self.begin_generation();
+    }
+
+    /// Nobody owns it any more: what still comes is late.
+    pub(crate) fn retire(&mut self) {
+        self.phase = Phase::Disabled;
+        self.changes.clear();
+        self.begin_generation();
+    }
+
+    fn begin_generation(&mut self) {
         self.generation += 1;
+        self.findings = Findings::default();
         for tally in &mut self.tallies {
             tally.clear();
         }
@@ -294,9 +330,16 @@ impl Machine {
     }
 }
 
-impl Pass {
-    pub(crate) const fn is_probe(&self) -> bool {
-        self.probe.is_some()
+impl Refusal {
+    /// Whether it is still so, if the state has not changed: that of an open circuit is until its open
+    /// time is over, while others depend on more.
+    pub(crate) fn holds_at(&self, now: Instant) -> bool {
+        self.retry_after.is_some() && self.ask_at.is_some_and(|ask_at| now < ask_at)
+    }
+
+    pub(crate) fn retry_after_at(&self, now: Instant) -> Option<Duration> {
+        let ask_at = self.ask_at.filter(|_| self.retry_after.is_some())?;
+        Some(ask_at.saturating_duration_since(now))
     }
 }
 

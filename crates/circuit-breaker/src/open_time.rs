@@ -107,6 +107,3 @@ impl fmt::Display for InvalidOpenTime {
 }
 
 impl Error for InvalidOpenTime {}
-
-#[cfg(test)]
-mod tests;

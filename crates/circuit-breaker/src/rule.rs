@@ -1,6 +1,6 @@
 use std::{error::Error, fmt, num::NonZeroU32, time::Duration};
 
-use crate::Window;
+use crate::{Window, meter::Shape};
 
 /// Opens the circuit after so many failures with no success between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,11 +110,15 @@ impl Rule {
         }
     }
 
-    pub(crate) const fn slow_from(&self) -> Option<Duration> {
-        match self {
-            Self::SlowCallRate(rule) => Some(rule.slow_from),
-            Self::ConsecutiveFailures(_) | Self::FailureRate(_) => None,
-        }
+    pub(crate) fn shape(&self) -> Option<Shape> {
+        let (window, _) = self.rate()?;
+        Some(Shape {
+            span: window.span(),
+            slow_from: match self {
+                Self::SlowCallRate(rule) => Some(rule.slow_from),
+                Self::ConsecutiveFailures(_) | Self::FailureRate(_) => None,
+            },
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::{HalfOpen, Name, OpenTime, Rule};
+use crate::{HalfOpen, Name, OpenTime, Rule, meter::Shape};
 
 /// When a circuit opens, for how long, and what closes it again.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,5 +47,10 @@ impl Rules {
     pub fn with_name(mut self, name: impl Into<Name>) -> Self {
         self.name = Some(name.into());
         self
+    }
+
+    /// What the rules that look at windows need of them, in their order.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = Shape> {
+        self.open_when.iter().filter_map(Rule::shape)
     }
 }

@@ -2,13 +2,15 @@ use std::{
     fmt, mem,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::{
     BoxError, Circuit, Classify, Deadline, ErrorsFail, NoDeadline, future::ResponseFuture,
-    waiting::Waiting,
+    machine::Refusal, waiting::Waiting, word::Word,
 };
 
 /// A service behind a circuit: while that is open, calls are refused with [`Open`](crate::Open).
@@ -20,6 +22,7 @@ pub struct CircuitBreaker<S, C = ErrorsFail, D = NoDeadline> {
     while_open: WhileOpen,
     readiness: Readiness,
     waiting: Option<Pin<Box<Waiting>>>,
+    last_refusal: Option<(Word, Refusal)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +34,8 @@ pub(crate) enum WhileOpen {
 #[derive(Clone, Copy, Debug)]
 enum Readiness {
     Unknown,
-    /// Ready to refuse: the inner service was not asked.
-    Open,
+    /// Ready to refuse, as the last refusal says, for that long: the inner service was not asked.
+    Refusing(Option<Duration>),
     /// The inner service is ready, and the circuit has the last word in `call`.
     Inner,
 }
@@ -53,6 +56,7 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
             while_open,
             readiness: Readiness::Unknown,
             waiting: None,
+            last_refusal: None,
         }
     }
 
@@ -76,14 +80,14 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
         self.inner
     }
 
-    /// Whether the circuit admits calls. If not it is pending, when the service is to be.
+    /// Whether the circuit admits calls. If not it is pending, when it is to be, or ready to refuse.
     fn poll_admits(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             if let Some(waiting) = &mut self.waiting {
                 ready!(waiting.as_mut().poll(cx));
                 self.waiting = None;
             }
-            if self.circuit.peek().is_ok() {
+            if !self.refuses() {
                 return Poll::Ready(true);
             }
             let WhileOpen::Pend = self.while_open else {
@@ -95,6 +99,37 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
                 self.waiting = Some(Box::pin(Waiting::new(moved, refusal.ask_at)));
             }
         }
+    }
+
+    /// An open circuit is asked once; what it said holds until its open time is over.
+    #[cold]
+    fn refuses(&mut self) -> bool {
+        let word = self.circuit.word();
+        let now = Instant::now();
+        let holds = match &self.last_refusal {
+            Some((seen, refusal)) => *seen == word && refusal.holds_at(now),
+            None => false,
+        };
+        if !holds {
+            let refusal = self.circuit.peek().err();
+            self.last_refusal = refusal.map(|it| (word, it));
+        }
+        let Some((_, refusal)) = &self.last_refusal else {
+            return false;
+        };
+        self.readiness = Readiness::Refusing(refusal.retry_after_at(now));
+        true
+    }
+
+    #[cold]
+    fn refuse(&self, retry_after: Option<Duration>) -> BoxError {
+        let (_, refusal) = self.last_refusal.as_ref().expect("refusing for a reason");
+        self.circuit
+            .refused(&Refusal {
+                retry_after,
+                ..*refusal
+            })
+            .into()
     }
 }
 
@@ -110,8 +145,7 @@ where
     type Future = ResponseFuture<S::Future, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if !ready!(self.poll_admits(cx)) {
-            self.readiness = Readiness::Open;
+        if !self.circuit.word().passes() && !ready!(self.poll_admits(cx)) {
             return Poll::Ready(Ok(()));
         }
         self.readiness = Readiness::Unknown;
@@ -132,9 +166,9 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         match mem::replace(&mut self.readiness, Readiness::Unknown) {
             Readiness::Unknown => panic!("poll_ready must be called first"),
-            Readiness::Open => ResponseFuture::refused(self.circuit.refuse()),
+            Readiness::Refusing(retry_after) => ResponseFuture::refused(self.refuse(retry_after)),
             Readiness::Inner => match self.circuit.admit() {
-                Err(open) => ResponseFuture::refused(open),
+                Err(open) => ResponseFuture::refused(open.into()),
                 Ok(permit) => {
                     let deadline = self.deadline.deadline(&request);
                     let future = self.inner.call(request);

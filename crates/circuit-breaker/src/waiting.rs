@@ -6,7 +6,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 use tokio::{
-    sync::futures::OwnedNotified,
+    sync::futures::Notified,
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -15,14 +15,14 @@ pin_project! {
     #[derive(Debug)]
     pub(crate) struct Waiting {
         #[pin]
-        moved: OwnedNotified,
+        moved: Notified<'static>,
         #[pin]
         ask_at: Option<Sleep>,
     }
 }
 
 impl Waiting {
-    pub(crate) fn new(moved: OwnedNotified, ask_at: Option<Instant>) -> Self {
+    pub(crate) fn new(moved: Notified<'static>, ask_at: Option<Instant>) -> Self {
         Self {
             moved,
             ask_at: ask_at.map(sleep_until),

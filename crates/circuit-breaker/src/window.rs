@@ -2,11 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::{calls::CallWindow, time::TimeWindow};
-use crate::InvalidRule;
-
-mod calls;
-mod time;
+use crate::{InvalidRule, call_window::CallWindow, meter::Meter, time_window::TimeWindow};
 
 /// Which calls a rate is taken over, and how many of them there must be before it counts.
 ///
@@ -18,12 +14,15 @@ pub struct Window {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Span {
+pub(crate) enum Span {
     Calls(u32),
     Time(Duration),
 }
 
-/// The outcomes in a window: how many calls, and how many of them were bad.
+/// The calls in a window, and the bad ones among them.
+///
+/// Good calls are counted in its [`Meter`] by threads that do not hold the lock which this is under;
+/// bad ones only here.
 #[derive(Debug)]
 pub(crate) enum Outcomes {
     Calls(CallWindow),
@@ -97,34 +96,39 @@ impl Window {
     pub(crate) const fn min_calls(&self) -> u32 {
         self.min_calls
     }
+
+    pub(crate) const fn span(&self) -> Span {
+        self.span
+    }
 }
 
 impl Outcomes {
-    pub(crate) fn new(window: &Window, now: Instant) -> Self {
-        match window.span {
-            Span::Calls(calls) => Self::Calls(CallWindow::new(calls)),
-            Span::Time(length) => Self::Time(Box::new(TimeWindow::new(length, now))),
+    pub(crate) fn new(meter: &'static Meter) -> Self {
+        match meter.span() {
+            Span::Calls(calls) => Self::Calls(CallWindow::new(calls, meter)),
+            Span::Time(_) => Self::Time(Box::new(TimeWindow::new(meter))),
         }
     }
 
-    pub(crate) fn push(&mut self, bad: bool, now: Instant) {
+    pub(crate) fn push(&mut self, bad: bool, generation: u64, now: Instant) {
         match self {
-            Self::Calls(window) => window.push(bad),
-            Self::Time(window) => window.push(bad, now),
+            Self::Calls(window) => window.push(bad, generation),
+            Self::Time(window) => window.push(bad, generation, now),
         }
     }
 
-    pub(crate) fn counts(&mut self, now: Instant) -> Counts {
+    pub(crate) fn counts(&mut self, generation: u64, now: Instant) -> Counts {
         match self {
-            Self::Calls(window) => window.counts(),
-            Self::Time(window) => window.counts(now),
+            Self::Calls(window) => window.counts(generation),
+            Self::Time(window) => window.counts(generation, now),
         }
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Takes the count of this thread's cell over from the meter, when that is full.
+    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Instant>) {
         match self {
-            Self::Calls(window) => window.clear(),
-            Self::Time(window) => window.clear(),
+            Self::Calls(window) => window.relieve(generation),
+            Self::Time(window) => window.relieve(generation, now),
         }
     }
 }

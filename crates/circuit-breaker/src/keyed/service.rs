@@ -81,7 +81,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let circuit = self.circuits.circuit((self.key)(&request));
         match circuit.admit() {
-            Err(open) => ResponseFuture::refused(open),
+            Err(open) => ResponseFuture::refused(open.into()),
             Ok(permit) => {
                 let deadline = self.deadline.deadline(&request);
                 let future = self.inner.call(request);

@@ -1,6 +1,6 @@
 //! Following a circuit's changes.
 
-use mainstay_circuit_breaker::{Change, Circuit, Reason, State};
+use mainstay_circuit_breaker::{Change, Circuit, CircuitBreakerLayer, Reason, State, Verdict};
 use tokio_test::{assert_pending, assert_ready, task};
 
 use crate::{consecutive, fail, seconds, state, succeed, wait};
@@ -102,12 +102,35 @@ async fn who_falls_far_behind_goes_on_with_the_oldest_that_is_kept() {
 async fn the_changes_end_with_the_circuit() {
     let circuit = Circuit::new(consecutive(1));
     let mut changes = circuit.changes();
+    let layer = CircuitBreakerLayer::new(circuit.clone());
     let permit = circuit.admit().unwrap();
     let mut next = task::spawn(changes.next());
     assert_pending!(next.poll());
     drop(circuit);
     assert_pending!(next.poll());
-    drop(permit);
+    drop(layer);
     assert!(next.is_woken());
     assert_eq!(assert_ready!(next.poll()), None);
+    permit.settle(Verdict::failure());
+}
+
+/// Circuits are used again, but nobody can tell.
+#[tokio::test(start_paused = true)]
+async fn a_permit_that_outlives_its_circuit_changes_no_other() {
+    let circuit = Circuit::new(consecutive(1));
+    let permit = circuit.admit().unwrap();
+    let mut changes = circuit.changes();
+    fail(&circuit, 1);
+    drop(circuit);
+    let others: Vec<_> = (0..10).map(|_| Circuit::new(consecutive(1))).collect();
+    permit.settle(Verdict::failure());
+    assert_eq!(changes.next().await, None);
+    for other in others {
+        let snapshot = other.snapshot();
+        assert_eq!(snapshot.state, State::Closed);
+        assert_eq!(
+            (snapshot.openings, snapshot.late, snapshot.refused),
+            (0, 0, 0)
+        );
+    }
 }

@@ -123,7 +123,7 @@ async fn a_slow_probe_does_not_close_a_circuit_that_looks_for_slow_calls() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_fails_a_probe() {
     let circuit = half_open_circuit(1, 1).await;
-    call(&circuit, Failure::new().from_refusal().into());
+    call(&circuit, Failure::refusal().into());
     assert_eq!(state(&circuit), State::Open);
 }
 

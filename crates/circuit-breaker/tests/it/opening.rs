@@ -33,7 +33,7 @@ async fn a_success_ends_the_row_of_failures() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_neither_lengthens_nor_ends_the_row_of_failures() {
     let circuit = Circuit::new(consecutive(3));
-    let refusal = Failure::new().from_refusal().into();
+    let refusal = Failure::refusal().into();
     for _ in 0..10 {
         call(&circuit, refusal);
     }
@@ -139,6 +139,18 @@ async fn an_idle_gap_empties_a_window_of_time_at_once() {
     wait(Duration::from_secs(1 << 30)).await;
     fail(&circuit, 4);
     assert_eq!(state(&circuit), State::Closed);
+}
+
+/// A thread counts a million calls by itself; then it hands them over.
+#[tokio::test(start_paused = true)]
+async fn a_window_counts_on_after_a_million_calls() {
+    let all = last_calls(Window::MAX_CALLS, 1);
+    let day = last_time(Window::MAX_TIME, 1);
+    for (window, counted) in [(all, Window::MAX_CALLS.into()), (day, 2_500_000)] {
+        let circuit = Circuit::new(Rules::new(failure_rate(1.0, window)));
+        succeed(&circuit, 2_500_000);
+        assert_eq!(circuit.snapshot().rules[0].calls, counted);
+    }
 }
 
 #[tokio::test(start_paused = true)]

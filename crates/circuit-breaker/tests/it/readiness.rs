@@ -1,6 +1,6 @@
 //! Readiness while the circuit is open.
 
-use mainstay_circuit_breaker::{CircuitBreakerLayer, Classify, State, Verdict};
+use mainstay_circuit_breaker::{CircuitBreakerLayer, Classify, Reason, State, Verdict};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower_test::{assert_request_eq, mock};
 
@@ -18,6 +18,29 @@ async fn an_open_circuit_refuses_though_the_inner_service_is_pending() {
         open_of(service.call(()).await);
     }
     assert_eq!(circuit.snapshot().refused, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_of_the_present_state_and_time() {
+    let layer = CircuitBreakerLayer::new(consecutive(1));
+    let circuit = layer.circuit().clone();
+    let (mut service, _handle) = mock::spawn_layer::<(), &str, _>(layer);
+    fail(&circuit, 1);
+    for passed in 0..10 {
+        assert_ready_ok!(service.poll_ready());
+        let open = open_of(service.call(()).await);
+        assert_eq!(open.retry_after(), Some(seconds(10 - passed)));
+        wait(seconds(1)).await;
+    }
+    fail(&circuit, 1);
+    assert_ready_ok!(service.poll_ready());
+    assert_eq!(
+        open_of(service.call(()).await).reason(),
+        Reason::ProbesFailed
+    );
+    circuit.force_open();
+    assert_ready_ok!(service.poll_ready());
+    assert_eq!(open_of(service.call(()).await).reason(), Reason::Forced);
 }
 
 #[tokio::test(start_paused = true)]

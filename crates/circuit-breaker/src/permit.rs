@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use crate::{Verdict, memory::Shared, pass::Pass};
 
-/// The right to make one call, from [`Circuit::admit`]: settle it when the call has ended.
+/// The right to make one call, from [`Circuit::admit`](crate::Circuit::admit): settle it when the call has ended.
 ///
 /// Dropped without an outcome, it gives its probe back and counts for nothing; but if a rule looks for
 /// slow calls and this one was slow already, or if the thread panics, it is a failure. Its outcome

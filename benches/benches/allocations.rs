@@ -1,0 +1,14 @@
+//! Counts allocations.
+
+use mainstay_benches::counts::{self, Allocated};
+
+fn main() {
+    counts::allocations(|work| {
+        let counted = allocation_counter::measure(work);
+        Allocated {
+            count: counted.count_total as f64,
+            bytes: counted.bytes_total as f64,
+            held: counted.bytes_current as f64,
+        }
+    });
+}

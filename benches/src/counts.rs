@@ -1,0 +1,146 @@
+//! Counts that do not change from run to run: allocations, and instructions. Programs of their own take them, since to
+//! count costs time.
+
+use std::{collections::BTreeMap, env, fs, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use tokio::runtime::Runtime;
+
+use crate::{
+    crew,
+    group::{Group, Row, Scenario},
+    groups,
+    work::Caller,
+};
+
+/// The variable that names the group to be measured; all of them without it.
+pub const GROUP: &str = "MAINSTAY_BENCH_GROUP";
+
+/// The variable that names the folder in which the programs leave what they counted.
+pub const FOLDER: &str = "MAINSTAY_BENCH_FOLDER";
+
+/// So many calls are counted, after as many that are not. Whole cycles of failures, for any scenario so far.
+pub(crate) const CALLS: u64 = 2_000;
+
+/// What a counting allocator saw.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Allocated {
+    /// How many allocations.
+    pub count: f64,
+    /// Their bytes.
+    pub bytes: f64,
+    /// Those of them that were not freed.
+    pub held: f64,
+}
+
+/// A caller that has warmed up, and the runtime that its row was made in.
+pub struct Warm {
+    caller: Box<dyn Caller>,
+    _runtime: Runtime,
+}
+
+/// Rows are known by these, across programs.
+pub(crate) fn key(group: &Group, scenario: &Scenario, row: &Row) -> String {
+    format!("{}/{}/{}", group.name, scenario.name, row.name)
+}
+
+/// The groups that are to be measured.
+pub(crate) fn groups() -> Vec<Group> {
+    let name = env::var(GROUP).ok();
+    let mut groups = groups::all();
+    groups.retain(|it| name.as_ref().is_none_or(|name| it.name == name));
+    groups
+}
+
+fn rows() -> Vec<(String, Row)> {
+    let mut rows = Vec::new();
+    for group in groups() {
+        for scenario in &group.scenarios {
+            rows.extend(
+                scenario
+                    .rows
+                    .iter()
+                    .map(|row| (key(&group, scenario, row), row.clone())),
+            );
+        }
+    }
+    rows
+}
+
+/// Counts the allocations of each row's calls, on one thread, and leaves them in the folder.
+pub fn allocations(measure: impl Fn(&mut dyn FnMut()) -> Allocated) {
+    let runtime = crew::runtime(1);
+    let _entered = runtime.enter();
+    let mut counts = BTreeMap::new();
+    for (key, row) in rows() {
+        // The first state also pays for what a process makes once.
+        warm(&row);
+        let mut caller = None;
+        let held = measure(&mut || caller = Some(warm(&row))).held;
+        let mut caller = caller.expect("it was made");
+        let mut run = |calls| {
+            measure(&mut || {
+                caller.run(calls);
+            })
+        };
+        let (none, calls) = (run(0), run(CALLS));
+        let each = |calls: f64, none: f64| (calls - none) / CALLS as f64;
+        let counted = Allocated {
+            count: each(calls.count, none.count),
+            bytes: each(calls.bytes, none.bytes),
+            held,
+        };
+        counts.insert(key, counted);
+    }
+    write("allocations.json", &counts);
+}
+
+/// One number for each row.
+#[must_use]
+pub fn instruction_rows() -> Vec<usize> {
+    (0..rows().len()).collect()
+}
+
+/// What the rows of these numbers are known by.
+pub(crate) fn keys() -> Vec<String> {
+    rows().into_iter().map(|(key, _)| key).collect()
+}
+
+impl Warm {
+    /// A caller of the row that has this number.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[must_use]
+    pub fn up(row: usize) -> Self {
+        let runtime = crew::runtime(1);
+        let entered = runtime.enter();
+        let caller = warm(&rows()[row].1);
+        drop(entered);
+        Self {
+            caller,
+            _runtime: runtime,
+        }
+    }
+
+    /// Makes the calls whose instructions are counted.
+    #[must_use]
+    pub fn run(mut self) -> Self {
+        self.caller.run(CALLS);
+        self
+    }
+}
+
+fn warm(row: &Row) -> Box<dyn Caller> {
+    let mut caller = row.callers(1).remove(0);
+    caller.run(CALLS);
+    caller
+}
+
+fn write(name: &str, counts: &impl Serialize) {
+    let folder = env::var_os(FOLDER).expect("cargo xtask bench sets it");
+    let json = serde_json::to_string_pretty(counts).expect("names and numbers");
+    fs::write(Path::new(&folder).join(name), json).expect("a folder that can be written to");
+}

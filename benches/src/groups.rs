@@ -1,0 +1,11 @@
+//! What is measured: a file for each group.
+
+mod breaker;
+
+use crate::group::Group;
+
+/// In the order of RESULTS.md.
+#[must_use]
+pub fn all() -> Vec<Group> {
+    vec![breaker::group()]
+}

@@ -66,3 +66,6 @@ impl Display for Failed {
 }
 
 impl Error for Failed {}
+
+#[cfg(test)]
+mod tests;

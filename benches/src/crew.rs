@@ -182,3 +182,6 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,3 +141,6 @@ impl<'a> Subject<'a> {
         sample.elapsed
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,3 +155,6 @@ where
         Box::pin(async move { caller.run(calls) })
     }
 }
+
+#[cfg(test)]
+mod tests;

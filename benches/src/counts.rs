@@ -1,15 +1,15 @@
 //! Counts that do not change from run to run: allocations, and instructions. Programs of their own take them, since to
 //! count costs time.
 
-use std::{collections::BTreeMap, env, fs, path::Path};
+use std::{collections::BTreeMap, env, fs, path::Path, sync::LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{EnterGuard, Runtime};
 
 use crate::{
     crew,
-    group::{Group, Row, Scenario},
+    group::{Group, Row, Scenario, Setting},
     groups,
     work::Caller,
 };
@@ -34,11 +34,14 @@ pub struct Allocated {
     pub held: f64,
 }
 
-/// A caller that has warmed up, and the runtime that its row was made in.
+/// A caller that has warmed up.
 pub struct Warm {
     caller: Box<dyn Caller>,
-    _runtime: Runtime,
+    _entered: EnterGuard<'static>,
 }
+
+/// Some crates want a runtime when their services are made or called.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| crew::runtime(1));
 
 /// Rows are known by these, across programs.
 pub(crate) fn key(group: &Group, scenario: &Scenario, row: &Row) -> String {
@@ -53,16 +56,15 @@ pub(crate) fn groups() -> Vec<Group> {
     groups
 }
 
+/// Those whose calls can be made by one thread: in tasks, how often a future is polled is a matter of chance.
 fn rows() -> Vec<(String, Row)> {
     let mut rows = Vec::new();
     for group in groups() {
         for scenario in &group.scenarios {
-            rows.extend(
-                scenario
-                    .rows
-                    .iter()
-                    .map(|row| (key(&group, scenario, row), row.clone())),
-            );
+            if scenario.settings.contains(&Setting::Threads(1)) {
+                let keyed = |row: &Row| (key(&group, scenario, row), row.clone());
+                rows.extend(scenario.rows.iter().map(keyed));
+            }
         }
     }
     rows
@@ -70,8 +72,7 @@ fn rows() -> Vec<(String, Row)> {
 
 /// Counts the allocations of each row's calls, on one thread, and leaves them in the folder.
 pub fn allocations(measure: impl Fn(&mut dyn FnMut()) -> Allocated) {
-    let runtime = crew::runtime(1);
-    let _entered = runtime.enter();
+    let _entered = RUNTIME.enter();
     let mut counts = BTreeMap::new();
     for (key, row) in rows() {
         // The first state also pays for what a process makes once.
@@ -115,13 +116,10 @@ impl Warm {
     /// If there is none.
     #[must_use]
     pub fn up(row: usize) -> Self {
-        let runtime = crew::runtime(1);
-        let entered = runtime.enter();
-        let caller = warm(&rows()[row].1);
-        drop(entered);
+        let entered = RUNTIME.enter();
         Self {
-            caller,
-            _runtime: runtime,
+            caller: warm(&rows()[row].1),
+            _entered: entered,
         }
     }
 

@@ -63,9 +63,12 @@ impl Crew {
         }
     }
 
-    /// For rows to be made in, since some crates want a runtime then.
-    pub(crate) fn enter(&self) -> EnterGuard<'_> {
-        self.runtimes[1].enter()
+    /// The runtime that rows are made in for a setting: some crates want one then, and leave tasks on it.
+    pub(crate) fn enter(&self, setting: Setting) -> EnterGuard<'_> {
+        match setting {
+            Setting::Threads(_) => self.runtimes[1].enter(),
+            Setting::Tasks { workers, .. } => self.runtimes[workers - 1].enter(),
+        }
     }
 
     /// How many threads can call at the same time.
@@ -135,8 +138,8 @@ impl Crew {
 /// A runtime of so many workers.
 pub(crate) fn runtime(workers: usize) -> Runtime {
     let mut builder = Builder::new_multi_thread();
-    let runtime = builder.worker_threads(workers).enable_time().build();
-    runtime.expect("a runtime without input and output needs threads only")
+    let runtime = builder.worker_threads(workers).enable_all().build();
+    runtime.expect("a system that has threads and files to spare")
 }
 
 /// Those that this process may use.

@@ -164,18 +164,22 @@ impl Setting {
     pub fn processors(self) -> usize {
         match self {
             Self::Threads(threads) => threads,
-            Self::Tasks { workers, .. } => workers,
+            Self::Tasks { tasks, workers } => workers.min(tasks),
         }
     }
 }
 
 impl Display for Setting {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Threads(1) => f.write_str("1 thread"),
-            Self::Threads(threads) => write!(f, "{threads} threads"),
-            Self::Tasks { tasks, workers: 1 } => write!(f, "{tasks} tasks, 1 worker"),
-            Self::Tasks { tasks, workers } => write!(f, "{tasks} tasks, {workers} workers"),
+        let plural = |count| if count == 1 { "" } else { "s" };
+        match *self {
+            Self::Threads(threads) => write!(f, "{threads} thread{}", plural(threads)),
+            Self::Tasks { tasks, workers } => write!(
+                f,
+                "{tasks} task{}, {workers} worker{}",
+                plural(tasks),
+                plural(workers)
+            ),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What is measured: a file for each group.
 
 mod breaker;
+mod stack;
 
 use crate::group::Group;
 
 /// In the order of RESULTS.md.
 #[must_use]
 pub fn all() -> Vec<Group> {
-    vec![breaker::group()]
+    vec![breaker::group(), stack::group()]
 }

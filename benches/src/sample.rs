@@ -99,6 +99,7 @@ impl<'a> Subject<'a> {
         effort: Effort,
         crew: &Crew,
     ) -> Self {
+        let _entered = crew.enter(setting);
         let mut this = Self {
             scenario,
             row,

@@ -62,7 +62,6 @@ fn run(quick: bool, update_budgets: bool) -> Result<Vec<String>, Box<dyn Error>>
     let mut budgets = Budgets::read()?;
     let mut broken = Vec::new();
     let crew = Crew::new(THREADS);
-    let _entered = crew.enter();
     for group in &groups {
         let mut scenarios = Vec::new();
         for scenario in &group.scenarios {
@@ -72,10 +71,10 @@ fn run(quick: bool, update_budgets: bool) -> Result<Vec<String>, Box<dyn Error>>
                 println!("\n{}", table::text(&measured, setting));
             }
             let key = format!("{}/{}", group.name, scenario.name);
-            let held = measured
-                .rows
-                .iter()
-                .filter(|it| budgets::has_budget(it.role));
+            let held = measured.rows.iter().filter(|it| {
+                let is_counted = it.counts.allocations.is_some();
+                is_counted && budgets::has_budget(it.role)
+            });
             let held = held.map(|it| (it.name.as_str(), it.counts));
             if update_budgets {
                 budgets.update(&key, held);

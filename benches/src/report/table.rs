@@ -27,16 +27,18 @@ pub(crate) fn text(scenario: &Measured, setting: usize) -> String {
     table.load_style(presets::ASCII_MARKDOWN).to_string()
 }
 
-/// The counts stand in the first table only: they are the same for each setting.
+/// The counts stand in the first table only, since they are the same for each setting, and only where there are any.
 fn table(scenario: &Measured, setting: usize) -> Table {
     let mut table = Table::new();
+    let are_counted = scenario.rows[0].counts.allocations.is_some();
+    let has_counts = setting == 0 && are_counted;
     let heading = format!("{}, ns", scenario.rows[0].times[setting].setting);
-    let counts = COUNTS.into_iter().filter(|_| setting == 0);
+    let counts = COUNTS.into_iter().filter(|_| has_counts);
     let header = ["", &heading].into_iter().chain(TIMES).chain(counts);
     table.set_header(header.map(str::to_owned).collect::<Vec<_>>());
     for row in &scenario.rows {
         let times = times(row.role, &row.times[setting]);
-        let counts = counts_of(&row.counts).into_iter().filter(|_| setting == 0);
+        let counts = counts_of(&row.counts).into_iter().filter(|_| has_counts);
         let cells = iter::once(name(row)).chain(times).chain(counts);
         table.add_row(cells.collect::<Vec<_>>());
     }

@@ -1,8 +1,10 @@
 //! Counts allocations.
 
+use std::error::Error;
+
 use mainstay_benches::counts::{self, Allocated};
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
     counts::allocations(|work| {
         let counted = allocation_counter::measure(work);
         Allocated {
@@ -10,5 +12,5 @@ fn main() {
             bytes: counted.bytes_total as f64,
             held: counted.bytes_current as f64,
         }
-    });
+    })
 }

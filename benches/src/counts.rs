@@ -1,7 +1,7 @@
 //! Counts that do not change from run to run: allocations, and instructions. Programs of their own take them, since to
 //! count costs time.
 
-use std::{collections::BTreeMap, env, fs, path::Path, sync::LazyLock};
+use std::{collections::BTreeMap, env, error::Error, fs, path::Path, sync::LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,8 +70,17 @@ fn rows() -> Vec<(String, Row)> {
     rows
 }
 
-/// Counts the allocations of each row's calls, on one thread, and leaves them in the folder.
-pub fn allocations(measure: impl Fn(&mut dyn FnMut()) -> Allocated) {
+/// Counts the allocations of each row's calls, on one thread, and leaves them in the folder. This is the first program
+/// to run.
+///
+/// # Errors
+///
+/// If there is no group of the name that was given.
+pub fn allocations(measure: impl Fn(&mut dyn FnMut()) -> Allocated) -> Result<(), Box<dyn Error>> {
+    if groups().is_empty() {
+        let names: Vec<_> = groups::all().iter().map(|it| it.name).collect();
+        return Err(format!("no such group; there are: {}", names.join(", ")).into());
+    }
     let _entered = RUNTIME.enter();
     let mut counts = BTreeMap::new();
     for (key, row) in rows() {
@@ -94,7 +103,12 @@ pub fn allocations(measure: impl Fn(&mut dyn FnMut()) -> Allocated) {
         };
         counts.insert(key, counted);
     }
-    write("allocations.json", &counts);
+    let folder = env::var_os(FOLDER).ok_or("run `cargo xtask bench`")?;
+    let json = serde_json::to_string_pretty(&counts)?;
+    Ok(fs::write(
+        Path::new(&folder).join("allocations.json"),
+        json,
+    )?)
 }
 
 /// One number for each row.
@@ -135,10 +149,4 @@ fn warm(row: &Row) -> Box<dyn Caller> {
     let mut caller = row.callers(1).remove(0);
     caller.run(CALLS);
     caller
-}
-
-fn write(name: &str, counts: &impl Serialize) {
-    let folder = env::var_os(FOLDER).expect("cargo xtask bench sets it");
-    let json = serde_json::to_string_pretty(counts).expect("names and numbers");
-    fs::write(Path::new(&folder).join(name), json).expect("a folder that can be written to");
 }

@@ -10,3 +10,6 @@ use crate::group::Group;
 pub fn all() -> Vec<Group> {
     vec![breaker::group(), stack::group()]
 }
+
+#[cfg(test)]
+mod tests;

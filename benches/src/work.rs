@@ -74,6 +74,10 @@ impl Driver<'_> {
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
         self.0.unpark();
     }
 }

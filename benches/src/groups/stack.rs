@@ -4,6 +4,7 @@ mod inner;
 mod ours;
 #[cfg(feature = "peers")]
 mod peers;
+mod tower_alone;
 
 use std::{error::Error, time::Duration};
 
@@ -18,10 +19,14 @@ use crate::{
 /// Longer than any call.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The same in each stack: never reached.
+// The same in each stack, and never reached.
 const ATTEMPTS: usize = 3;
-const FAILURES: usize = 5;
 const AT_ONCE: usize = 1000;
+#[cfg_attr(
+    not(feature = "peers"),
+    expect(dead_code, reason = "we have no row yet")
+)]
+const FAILURES: usize = 5;
 
 pub(super) fn group() -> Group {
     Group {
@@ -102,6 +107,7 @@ impl<S> Bottom for S where
 fn rows<S: Bottom>(bottom: fn() -> S) -> Vec<Row> {
     let mut rows = vec![Row::service("bare service", Role::Floor, bottom)];
     rows.extend(ours::rows(bottom));
+    rows.extend(tower_alone::rows(bottom));
     #[cfg(feature = "peers")]
     rows.extend(peers::rows(bottom));
     rows

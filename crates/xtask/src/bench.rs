@@ -45,43 +45,34 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
 
     let folder = workspace.target.join("benches");
     fs::create_dir_all(&folder)?;
-    let mut environment = vec![("MAINSTAY_BENCH_FOLDER", folder.as_os_str())];
-    if let Some(name) = &options.name {
-        environment.push(("MAINSTAY_BENCH_GROUP", name.as_ref()));
-    }
+    let program = |name: &str| {
+        let program = cmd!(
+            sh,
+            "cargo bench --package {PACKAGE} --features peers --bench {name} --"
+        );
+        let program = program.env("MAINSTAY_BENCH_FOLDER", &folder);
+        match &options.name {
+            Some(group) => program.env("MAINSTAY_BENCH_GROUP", group),
+            None => program,
+        }
+    };
 
+    program("allocations").run()?;
     let instructions = folder.join("instructions.json");
     if VALGRIND.is_present() {
         let runner = tools::GUNGRAUN_RUNNER.install(sh)?;
-        let summaries = cmd!(
-            sh,
-            "cargo bench --package {PACKAGE} --features peers --bench instructions -- --output-format=json"
-        )
-        .env("GUNGRAUN_RUNNER", runner)
-        .envs(environment.clone())
-        .read()?;
-        fs::write(&instructions, summaries)?;
+        let count = program("instructions").arg("--output-format=json");
+        fs::write(&instructions, count.env("GUNGRAUN_RUNNER", runner).read()?)?;
     } else {
         sh.remove_path(&instructions)?;
     }
-    cmd!(
-        sh,
-        "cargo bench --package {PACKAGE} --features peers --bench allocations"
-    )
-    .envs(environment.clone())
-    .run()?;
     let switches = [
         (options.quick, "--quick"),
         (options.update_budgets, "--update-budgets"),
     ];
     let switches = switches.into_iter().filter(|(is_on, _)| *is_on);
-    let switches = switches.map(|(_, switch)| switch);
-    cmd!(
-        sh,
-        "cargo bench --package {PACKAGE} --features peers --bench times -- {switches...}"
-    )
-    .envs(environment)
-    .run()?;
+    let times = program("times").args(switches.map(|(_, switch)| switch));
+    times.run()?;
 
     if !VALGRIND.is_present() {
         println!(

@@ -3,7 +3,7 @@
 use super::Bottom;
 use crate::group::Row;
 
-/// Stacks over what `bottom` makes; see the peers' for how one is built.
+/// Stacks over what `bottom` makes; `tower_alone::stack` shows how one is built.
 pub(super) fn rows<S: Bottom>(_bottom: fn() -> S) -> Vec<Row> {
     Vec::new()
 }

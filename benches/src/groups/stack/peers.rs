@@ -1,11 +1,8 @@
 //! The peers' stacks, each in the order that its errors allow.
 
-use std::{
-    future::{Ready, ready},
-    time::Duration,
-};
+use std::time::Duration;
 
-use tower::{BoxError, ServiceBuilder, retry::Policy};
+use tower::ServiceBuilder;
 use tower_resilience_bulkhead::{BulkheadLayer, BulkheadServiceError};
 use tower_resilience_circuitbreaker::{
     CircuitBreakerError, CircuitBreakerLayer, DefaultClassifier,
@@ -14,30 +11,17 @@ use tower_resilience_retry::RetryLayer;
 use tower_resilience_timelimiter::TimeLimiterLayer;
 use tower_service::Service;
 
-use super::{AT_ONCE, ATTEMPTS, Bottom, FAILURES, TIMEOUT};
+use super::{AT_ONCE, ATTEMPTS, Bottom, FAILURES, TIMEOUT, tower_alone};
 use crate::group::{Role::Peer, Row};
 
 pub(super) fn rows<S: Bottom>(bottom: fn() -> S) -> Vec<Row> {
     vec![
-        Row::service("tower, no breaker", Peer, move || tower(bottom())),
         Row::service("tower, tower-resilience's breaker", Peer, move || {
             let with_breaker = ServiceBuilder::new().layer(breaker());
-            tower(with_breaker.service(bottom()))
+            tower_alone::stack(with_breaker.service(bottom()))
         }),
         Row::service("tower-resilience", Peer, move || resilience(bottom())),
     ]
-}
-
-/// Tower's timeout, retry, load shed and concurrency limit.
-fn tower<S: Bottom>(
-    bottom: S,
-) -> impl Service<u64, Error = BoxError, Future: Send> + Clone + Send + 'static {
-    ServiceBuilder::new()
-        .timeout(TIMEOUT)
-        .retry(Attempts(ATTEMPTS - 1))
-        .load_shed()
-        .concurrency_limit(AT_ONCE)
-        .service(bottom)
 }
 
 /// Its time limiter, retry, breaker and bulkhead.
@@ -62,24 +46,4 @@ fn resilience<S: Bottom>(
 fn breaker() -> CircuitBreakerLayer<DefaultClassifier> {
     let builder = CircuitBreakerLayer::builder().consecutive_failures(FAILURES);
     builder.build().expect("a number that is not zero")
-}
-
-/// So many more may follow the first.
-#[derive(Clone)]
-struct Attempts(usize);
-
-impl Policy<u64, u64, BoxError> for Attempts {
-    type Future = Ready<()>;
-
-    fn retry(&mut self, _: &mut u64, result: &mut Result<u64, BoxError>) -> Option<Ready<()>> {
-        if result.is_ok() {
-            return None;
-        }
-        self.0 = self.0.checked_sub(1)?;
-        Some(ready(()))
-    }
-
-    fn clone_request(&mut self, request: &u64) -> Option<u64> {
-        Some(*request)
-    }
 }

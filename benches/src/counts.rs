@@ -20,7 +20,7 @@ pub const GROUP: &str = "MAINSTAY_BENCH_GROUP";
 /// The variable that names the folder in which the programs leave what they counted.
 pub const FOLDER: &str = "MAINSTAY_BENCH_FOLDER";
 
-/// So many calls are counted, after as many that are not. Whole cycles of failures, for any scenario so far.
+/// So many calls are counted, after as many that are not: whole cycles of failures in all scenarios.
 pub(crate) const CALLS: u64 = 2_000;
 
 /// What a counting allocator saw.

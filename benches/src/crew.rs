@@ -23,6 +23,7 @@ use crate::{group::Setting, work::Caller};
 /// is ever measured.
 pub(crate) struct Crew {
     threads: Vec<Sender<Job>>,
+    /// With one worker, with two, and so on.
     runtimes: Vec<Runtime>,
 }
 
@@ -52,10 +53,10 @@ pub(crate) struct Sample {
 }
 
 impl Crew {
+    /// So many threads, or as many as there are processors; and runtimes of up to as many workers.
     pub(crate) fn new(most: usize) -> Self {
-        // At least two: with one worker a runtime would be another one, with other costs.
-        let runtimes: Vec<_> = (1..=most.max(2)).map(runtime).collect();
-        let timers = runtimes[1].handle();
+        let runtimes: Vec<_> = (1..=most).map(runtime).collect();
+        let timers = runtimes[most - 1].handle();
         let threads = processors().into_iter().take(most);
         Self {
             threads: threads.map(|it| spawn(it, timers.clone())).collect(),
@@ -66,7 +67,7 @@ impl Crew {
     /// The runtime that rows are made in for a setting: some crates want one then, and leave tasks on it.
     pub(crate) fn enter(&self, setting: Setting) -> EnterGuard<'_> {
         match setting {
-            Setting::Threads(_) => self.runtimes[1].enter(),
+            Setting::Threads(_) => self.runtimes[self.runtimes.len() - 1].enter(),
             Setting::Tasks { workers, .. } => self.runtimes[workers - 1].enter(),
         }
     }

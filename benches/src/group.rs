@@ -127,7 +127,9 @@ impl Row {
         }
     }
 
-    fn with_future(self, size: usize) -> Self {
+    /// The row with the size of a future that is not its caller's own.
+    #[must_use]
+    pub fn with_future(self, size: usize) -> Self {
         Self {
             future: Some(size),
             ..self

@@ -205,7 +205,11 @@ fn results(group: &Group, scenarios: Vec<Measured>) -> Result<Results, Box<dyn E
         title: group.title.to_owned(),
         date: said("date", &["--utc", "+%F"])?,
         command: format!("cargo xtask bench {}", group.name),
-        machine: format!("{processors} processors ({}), {compiler}", processor()?),
+        machine: format!(
+            "{processors} processors ({}) under a load of {}, {compiler}",
+            processor()?,
+            load()?,
+        ),
         versions: versions(group.crates)?,
         scenarios,
     })
@@ -218,6 +222,14 @@ fn processor() -> Result<String, Box<dyn Error>> {
     Ok(model
         .map_or("of an unknown kind", |(_, model)| model)
         .to_owned())
+}
+
+/// How many threads wanted a processor in the last minute, our own two among them: with many more, figures of several
+/// threads are worth little.
+fn load() -> Result<String, Box<dyn Error>> {
+    let averages = fs::read_to_string("/proc/loadavg")?;
+    let minute = averages.split(' ').next().unwrap_or_default();
+    Ok(minute.to_owned())
 }
 
 fn versions(crates: &[&str]) -> Result<Vec<String>, Box<dyn Error>> {

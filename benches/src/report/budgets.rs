@@ -77,7 +77,10 @@ impl Budgets {
             };
             Some((name.to_owned(), budget))
         });
-        self.0.insert(scenario.to_owned(), new.collect());
+        let new: BTreeMap<_, _> = new.collect();
+        if !new.is_empty() {
+            self.0.insert(scenario.to_owned(), new);
+        }
     }
 
     /// Compares what the rows of a scenario cost with what they may.

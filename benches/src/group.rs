@@ -60,6 +60,8 @@ pub enum Role {
     Ours,
     /// Somebody else's.
     Peer,
+    /// What the machine asks for a part of such a thing.
+    Limit,
 }
 
 /// Who calls: all callers share one state, and each makes the same number of calls.

@@ -40,9 +40,9 @@ pub(crate) struct Verdict {
     pub(crate) loose: Vec<String>,
 }
 
-/// Peers may cost what they like.
+/// Others may cost what they like.
 pub(crate) fn has_budget(role: Role) -> bool {
-    role != Role::Peer
+    matches!(role, Role::Floor | Role::Ours)
 }
 
 impl Budgets {

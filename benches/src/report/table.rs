@@ -51,7 +51,7 @@ fn table(scenario: &Measured, setting: usize) -> Table {
 fn name(row: &MeasuredRow) -> String {
     match row.role {
         Role::Ours => format!("**{}**", row.name),
-        Role::Floor | Role::Peer => row.name.clone(),
+        Role::Floor | Role::Peer | Role::Limit => row.name.clone(),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tower_service::Service;
 
-use crate::work::{Caller, Driven, Driver, Function, Tower};
+use crate::work::{Apart, Caller, Driven, Driver, Function, Tower};
 
 /// What one of our crates and its peers do.
 pub struct Group {
@@ -119,7 +119,7 @@ impl Row {
     {
         let callers = move |callers| {
             let clones = iter::repeat_n(make(), callers);
-            clones.map(|it| Box::new(it) as _).collect()
+            clones.map(|it| Box::new(Apart(it)) as _).collect()
         };
         Self {
             name,

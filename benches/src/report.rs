@@ -13,37 +13,40 @@ use std::{
 
 use crate::{groups, results::Results};
 
-/// Keeps the results of a group, and makes its plots.
+/// Keeps the results of a group.
 pub(crate) fn keep(group: &str, results: &Results) -> Result<(), Box<dyn Error>> {
-    let folder = folder();
-    fs::create_dir_all(&folder)?;
+    fs::create_dir_all(folder())?;
     let json = serde_json::to_string_pretty(results)?;
-    fs::write(folder.join(group).with_extension("json"), json + "\n")?;
-    for scenario in &results.scenarios {
-        let path = folder.join(plot_name(group, &scenario.name));
-        fs::write(path, plot::draw(scenario)?)?;
-    }
-    Ok(())
+    Ok(fs::write(file(group), json + "\n")?)
 }
 
-/// Makes RESULTS.md anew, of all results that are kept: those of this run, and those of groups that it left out.
-pub(crate) fn write_page() -> Result<(), Box<dyn Error>> {
+/// Makes RESULTS.md and the plots anew, of all results that are kept: those of this run, and those of groups that it
+/// left out.
+pub(crate) fn publish() -> Result<(), Box<dyn Error>> {
     let mut page = String::from(page::HEAD);
     for group in groups::all() {
-        let path = folder().join(group.name).with_extension("json");
-        if path.exists() {
-            let results: Results = serde_json::from_str(&fs::read_to_string(path)?)?;
-            page += &page::section(group.name, &results);
+        let file = file(group.name);
+        if !file.exists() {
+            continue;
+        }
+        let results: Results = serde_json::from_str(&fs::read_to_string(file)?)?;
+        page += &page::section(group.name, &results);
+        for scenario in &results.scenarios {
+            let plot = folder().join(plot_name(group.name, &scenario.name));
+            fs::write(plot, plot::draw(scenario)?)?;
         }
     }
-    fs::write(package().join("RESULTS.md"), page)?;
-    Ok(())
+    Ok(fs::write(package().join("RESULTS.md"), page)?)
 }
 
 fn plot_name(group: &str, scenario: &str) -> String {
     let words = scenario.split(|it: char| !it.is_ascii_alphanumeric());
     let words: Vec<_> = words.filter(|it| !it.is_empty()).collect();
     format!("{group}-{}.svg", words.join("-"))
+}
+
+fn file(group: &str) -> PathBuf {
+    folder().join(group).with_extension("json")
 }
 
 fn folder() -> PathBuf {

@@ -88,7 +88,7 @@ fn run(quick: bool, update_budgets: bool) -> Result<Vec<String>, Box<dyn Error>>
         }
     }
     if !quick {
-        report::write_page()?;
+        report::publish()?;
     }
     if update_budgets {
         budgets.retain(|key| {

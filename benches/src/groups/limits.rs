@@ -1,5 +1,4 @@
-//! What the machine asks for the parts that such things are made of: with two threads it depends on how near to each
-//! other their processors are, which on a virtual machine changes from run to run.
+//! What the machine asks for the parts that such things are made of.
 
 use std::{
     hint::black_box,
@@ -22,8 +21,7 @@ pub(super) fn group() -> Group {
         crates: &["tokio"],
         scenarios: vec![Scenario {
             name: "parts",
-            about: "What one part costs beside the bare service: to judge the other tables by, above all those of two \
-                threads, which follow the distance between two processors.",
+            about: "What one part costs beside the bare service: to judge the other tables by.",
             fails_one_in: 0,
             settings: ALONE_AND_SHARED,
             rows: vec![

@@ -21,10 +21,10 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 const WIDTH: i32 = 760;
 const LINE: i32 = 22;
 const TOP: i32 = 48;
-/// Where names end, and the axis begins and ends.
-const NAMES: i32 = 240;
-const LEFT: i32 = 256;
+/// Where the axis ends.
 const RIGHT: i32 = WIDTH - 64;
+/// At most, of a letter.
+const LETTER: i32 = 8;
 
 // On nothing, in colours that can be read on white and on black.
 const WORDS: RGBColor = RGBColor(128, 128, 128);
@@ -44,20 +44,24 @@ pub(super) fn draw(scenario: &Measured) -> Result<String, Box<dyn Error>> {
     let area = SVGBackend::with_string(&mut svg, (WIDTH as u32, height as u32));
     let area = area.into_drawing_area();
 
+    let longest = rows.iter().map(|it| it.name.len()).max().unwrap_or(0);
+    let names = LETTER * longest as i32;
+    let left = names + 16;
+
     let all = || rows.iter().flat_map(medians);
     let first = all().fold(f64::INFINITY, f64::min).log10().floor();
     let last = all().fold(0.0, f64::max).log10().ceil();
     let x = |nanoseconds: f64| {
         let share = (nanoseconds.log10() - first) / (last - first).max(1.0);
-        LEFT + (share * f64::from(RIGHT - LEFT)).round() as i32
+        left + (share * f64::from(RIGHT - left)).round() as i32
     };
 
     let mut right = RIGHT;
     for (setting, colour) in rows[0].times.iter().zip(DOTS).rev() {
         words(&area, &setting.setting, (right, 12), HPos::Right, colour)?;
-        right -= 12 + 8 * setting.setting.len() as i32;
+        right -= 12 + LETTER * setting.setting.len() as i32;
     }
-    words(&area, "ns for a call", (LEFT, 12), HPos::Left, WORDS)?;
+    words(&area, "ns for a call", (left, 12), HPos::Left, WORDS)?;
     for power in first as i32..=last as i32 {
         let tick = x(10_f64.powi(power));
         let line = vec![(tick, TOP - 4), (tick, height - 8)];
@@ -67,7 +71,7 @@ pub(super) fn draw(scenario: &Measured) -> Result<String, Box<dyn Error>> {
     }
     for (row, y) in rows.iter().zip((TOP + LINE / 2..).step_by(LINE as usize)) {
         let colour = if row.role == Role::Ours { OURS } else { WORDS };
-        words(&area, &row.name, (NAMES, y), HPos::Right, colour)?;
+        words(&area, &row.name, (names, y), HPos::Right, colour)?;
         let line: Vec<_> = medians(row).map(|it| (x(it), y)).collect();
         area.draw(&PathElement::new(line.clone(), colour.mix(0.6)))?;
         for (place, colour) in line.into_iter().zip(DOTS) {

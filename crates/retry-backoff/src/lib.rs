@@ -73,7 +73,6 @@ mod budget;
 mod engine;
 pub mod future;
 mod hedge;
-mod lane;
 mod layer;
 mod outcome;
 mod plan;

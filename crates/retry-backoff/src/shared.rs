@@ -1,7 +1,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::sync::{AtomicU64, Ordering, lane};
+use crate::sync::{AtomicU64, Ordering, Striped};
 
 /// A handle to a value, as an `Arc` is, but cloned for each request: so each thread counts clones and
 /// drops on a line of its own, and neither is a locked instruction.
@@ -16,7 +16,7 @@ pub(crate) struct Shared<T: 'static> {
 #[derive(Debug)]
 pub(crate) struct Core<T> {
     value: Apart<T>,
-    lines: Box<[Line]>,
+    counts: Striped<Counts>,
 }
 
 /// Away from what every thread reads: writing it is not to slow those down.
@@ -24,23 +24,19 @@ pub(crate) struct Core<T> {
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// How many handles the threads of one lane have made and dropped; only ever more.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Line {
+/// How many handles a thread has made and dropped; only ever more.
+#[derive(Debug, Default)]
+struct Counts {
     made: AtomicU64,
     dropped: AtomicU64,
 }
 
 impl<T> Core<T> {
-    pub(crate) fn new(value: T, lanes: usize) -> Self {
-        let line = || Line {
-            made: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-        };
+    /// Whose handles so many threads count apart.
+    pub(crate) fn new(value: T, threads: usize) -> Self {
         Self {
             value: Apart(value),
-            lines: std::iter::repeat_with(line).take(lanes).collect(),
+            counts: Striped::new(threads),
         }
     }
 
@@ -55,13 +51,13 @@ impl<T> Core<T> {
     /// be cloned and the one it came from dropped in between, unnoticed.
     pub(crate) fn is_unused(&self) -> bool {
         // Acquire: it pairs with the Release of each drop.
-        let dropped = self.sum(|line| line.dropped.load(Ordering::Acquire));
-        let made = self.sum(|line| line.made.load(Ordering::Relaxed));
+        let dropped = self.sum(|counts| counts.dropped.load(Ordering::Acquire));
+        let made = self.sum(|counts| counts.made.load(Ordering::Relaxed));
         made == dropped
     }
 
-    fn sum(&self, of: impl Fn(&Line) -> u64) -> u64 {
-        self.lines.iter().map(of).fold(0, u64::wrapping_add)
+    fn sum(&self, of: impl Fn(&Counts) -> u64) -> u64 {
+        self.counts.iter().map(of).fold(0, u64::wrapping_add)
     }
 }
 
@@ -70,22 +66,20 @@ impl<T> Shared<T> {
     pub(crate) fn first(core: &'static Core<T>) -> Self {
         let shared = Self { core };
         // It counts as any other.
-        shared.count(|line| &line.made, Ordering::Relaxed);
+        shared.count(|counts| &counts.made, Ordering::Relaxed);
         shared
     }
 
     #[inline]
-    fn count(&self, of: impl Fn(&Line) -> &AtomicU64, ordering: Ordering) {
-        let lines = &*self.core.lines;
-        let lane = lane();
-        let counter = of(&lines[lane]);
-        if lane == lines.len() - 1 {
-            // The one that threads share.
-            counter.fetch_add(1, ordering);
-        } else {
+    fn count(&self, of: impl Fn(&Counts) -> &AtomicU64, ordering: Ordering) {
+        let mine = self.core.counts.mine();
+        let counter = of(&mine);
+        if mine.is_own() {
             // Nobody else writes here; whoever did has ended before.
             let count = counter.load(Ordering::Relaxed);
             counter.store(count.wrapping_add(1), ordering);
+        } else {
+            counter.fetch_add(1, ordering);
         }
     }
 }
@@ -102,7 +96,7 @@ impl<T> Deref for Shared<T> {
 impl<T> Clone for Shared<T> {
     #[inline]
     fn clone(&self) -> Self {
-        self.count(|line| &line.made, Ordering::Relaxed);
+        self.count(|counts| &counts.made, Ordering::Relaxed);
         Self { core: self.core }
     }
 }
@@ -111,7 +105,7 @@ impl<T> Drop for Shared<T> {
     #[inline]
     fn drop(&mut self) {
         // Release: whoever sees it sees what this handle, and those made from it, were used for.
-        self.count(|line| &line.dropped, Ordering::Release);
+        self.count(|counts| &counts.dropped, Ordering::Release);
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::thread::available_parallelism;
 
-use crate::lane::lanes;
 use crate::shared::{Core, Shared};
 
 /// All values of one kind that handles share, or once did.
@@ -11,6 +11,15 @@ pub(crate) struct Spares<T: 'static>(Mutex<VecDeque<&'static Core<T>>>);
 /// How many are looked at when another is wanted: four for each that is made, so that about a
 /// third more are kept than have been in use at the same time.
 const LOOKS: usize = 4;
+
+/// As many as can be at work at the same time, and again as many for those that block.
+pub(crate) fn threads() -> usize {
+    static THREADS: LazyLock<usize> = LazyLock::new(|| {
+        let processors = available_parallelism().map_or(1, usize::from);
+        2 * processors.min(64)
+    });
+    *THREADS
+}
 
 impl<T> Spares<T> {
     pub(crate) const fn new() -> Self {
@@ -30,7 +39,7 @@ impl<T> Spares<T> {
                 return shared;
             }
         }
-        let core: &'static _ = Box::leak(Box::new(Core::new(make(), lanes())));
+        let core: &'static _ = Box::leak(Box::new(Core::new(make(), threads())));
         all.push_back(core);
         Shared::first(core)
     }

@@ -2,4 +2,4 @@
 
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-pub(crate) use crate::lane::lane;
+pub(crate) use mainstay_striped::Striped;

@@ -6,9 +6,8 @@ use tokio::time::Instant;
 use self::deposits::Deposits;
 use self::retries::{Retries, SLICES};
 use super::{Budget, Cause, InvalidBudget, Withdrawal};
-use crate::lane::lanes;
 use crate::shared::Shared;
-use crate::spares::Spares;
+use crate::spares::{Spares, threads};
 
 mod deposits;
 mod retries;
@@ -152,7 +151,7 @@ impl Tick {
 impl Ledger {
     fn fresh() -> Shared<Self> {
         let make = || Self {
-            requests: Deposits::new(lanes()),
+            requests: Deposits::new(threads()),
             retries: Mutex::default(),
         };
         LEDGERS.take(make, |ledger| {

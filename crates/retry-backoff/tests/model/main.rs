@@ -16,20 +16,7 @@ mod shared;
 #[path = "../../src/budget/word.rs"]
 mod word;
 
-/// In place of `src/sync.rs`.
-mod sync {
-    use std::cell::Cell;
-
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
-    loom::thread_local! {
-        pub(crate) static LANE: Cell<usize> = Cell::new(0);
-    }
-
-    pub(crate) fn lane() -> usize {
-        LANE.with(Cell::get)
-    }
-}
+mod sync;
 
 use deposits::Deposits;
 use shared::{Core, Shared};
@@ -38,13 +25,16 @@ use word::Word;
 fn model(check: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(3);
-    builder.check(check);
+    builder.check(move || {
+        sync::set_number(0);
+        check();
+    });
 }
 
-/// Runs on this lane; loom gives each of its threads a thread-local of its own.
-fn on<T: 'static>(lane: usize, run: impl FnOnce() -> T + 'static) -> thread::JoinHandle<T> {
+/// In a thread of this number; the main one has 0.
+fn on<T: 'static>(number: usize, run: impl FnOnce() -> T + 'static) -> thread::JoinHandle<T> {
     thread::spawn(move || {
-        sync::LANE.with(|it| it.set(lane));
+        sync::set_number(number);
         run()
     })
 }
@@ -53,8 +43,8 @@ fn on<T: 'static>(lane: usize, run: impl FnOnce() -> T + 'static) -> thread::Joi
 /// order between the two.
 type Value = loom::cell::Cell<u32>;
 
-fn core(lanes: usize) -> &'static Core<Value> {
-    Box::leak(Box::new(Core::new(Value::new(1), lanes)))
+fn core(threads: usize) -> &'static Core<Value> {
+    Box::leak(Box::new(Core::new(Value::new(1), threads)))
 }
 
 /// As whoever looks for one to use again.
@@ -69,7 +59,7 @@ fn use_again(core: &'static Core<Value>) -> bool {
 #[test]
 fn what_a_handle_exists_to_is_not_used_again() {
     model(|| {
-        let core = core(3);
+        let core = core(2);
         let first = Shared::first(core);
         let clone = first.clone();
         let other = on(1, move || {
@@ -89,7 +79,7 @@ fn what_a_handle_exists_to_is_not_used_again() {
 #[test]
 fn a_handle_that_goes_from_thread_to_thread_is_counted_once() {
     model(|| {
-        let core = core(4);
+        let core = core(3);
         let first = Shared::first(core);
         let one = on(1, move || {
             let clone = first.clone();
@@ -107,9 +97,9 @@ fn a_handle_that_goes_from_thread_to_thread_is_counted_once() {
 }
 
 #[test]
-fn threads_that_share_a_lane_lose_no_count() {
+fn threads_that_count_together_lose_no_count() {
     model(|| {
-        let core = core(2);
+        let core = core(1);
         let first = Shared::first(core);
         let threads = [first.clone(), first.clone()].map(|handle| {
             on(1, move || {
@@ -167,8 +157,8 @@ fn no_more_is_added_than_fits() {
     });
 }
 
-fn deposits(lanes: usize) -> &'static Deposits {
-    Box::leak(Box::new(Deposits::new(lanes)))
+fn deposits(threads: usize) -> &'static Deposits {
+    Box::leak(Box::new(Deposits::new(threads)))
 }
 
 #[test]
@@ -176,7 +166,7 @@ fn a_sum_is_never_more_than_was_deposited_and_in_the_end_all_of_it() {
     model(|| {
         let deposits = deposits(2);
         let deposited = Cell::new(0);
-        let other = on(0, || {
+        let other = on(1, || {
             deposits.add(3);
             deposits.add(3);
             // In the same cell, a round later.
@@ -192,9 +182,9 @@ fn a_sum_is_never_more_than_was_deposited_and_in_the_end_all_of_it() {
 }
 
 #[test]
-fn requests_of_threads_that_share_a_lane_are_all_counted() {
+fn requests_of_threads_that_count_together_are_all_counted() {
     model(|| {
-        let deposits = deposits(1);
+        let deposits = deposits(0);
         let other = on(0, || {
             deposits.add(3);
             deposits.add(4);

@@ -1,4 +1,4 @@
-use crate::sync::{AtomicU64, Ordering, lane};
+use crate::sync::{AtomicU64, Ordering, Striped};
 
 /// Requests of the last steps in time, counted by each thread in cells of its own.
 ///
@@ -7,12 +7,8 @@ use crate::sync::{AtomicU64, Ordering, lane};
 /// threads is smaller, and a retry refused; it is never more than was deposited.
 #[derive(Debug)]
 pub(crate) struct Deposits {
-    lanes: Box<[Cells]>,
+    cells: Striped<[AtomicU64; SLOTS as usize]>,
 }
-
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Cells([AtomicU64; SLOTS as usize]);
 
 /// More than the ticks that count, so that none of those is overwritten by a thread whose clock is
 /// ahead.
@@ -23,9 +19,10 @@ const COUNT_BITS: u32 = 28;
 pub(crate) const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
 impl Deposits {
-    pub(crate) fn new(lanes: usize) -> Self {
+    /// Which so many threads count apart.
+    pub(crate) fn new(threads: usize) -> Self {
         Self {
-            lanes: std::iter::repeat_with(Cells::default).take(lanes).collect(),
+            cells: Striped::new(threads),
         }
     }
 
@@ -38,10 +35,10 @@ impl Deposits {
 
     #[inline]
     pub(crate) fn add(&self, now: u64) {
-        let lane = lane();
-        let cell = &self.lanes[lane].0[(now % SLOTS) as usize];
+        let mine = self.cells.mine();
+        let cell = &mine[(now % SLOTS) as usize];
         let mut word = cell.load(Ordering::Relaxed);
-        if lane < self.lanes.len() - 1 {
+        if mine.is_own() {
             // Nobody else writes here; whoever did has ended before.
             cell.store(counted(word, now), Ordering::Relaxed);
             return;
@@ -64,7 +61,7 @@ impl Deposits {
     }
 
     fn cells(&self) -> impl Iterator<Item = &AtomicU64> {
-        self.lanes.iter().flat_map(|it| &it.0)
+        self.cells.iter().flatten()
     }
 }
 

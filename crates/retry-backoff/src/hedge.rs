@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::budget::{Budget, TokenBucket};
-use crate::policy::Policy;
+use crate::policy::{OnlyIf, Policy, WithDeadline};
 
 use self::latencies::Latencies;
 
@@ -188,6 +188,34 @@ impl<P, G> HedgeLayer<P, G> {
     /// Hedges requests that this policy copies.
     pub const fn new(hedging: Hedging<G>, policy: P) -> Self {
         Self { hedging, policy }
+    }
+
+    /// Hedges only requests of which this is true; all others pass through once, and are not copied.
+    pub fn only_if<Req, F>(self, may_hedge: F) -> HedgeLayer<OnlyIf<P, F>, G>
+    where
+        F: Fn(&Req) -> bool,
+    {
+        HedgeLayer {
+            hedging: self.hedging,
+            policy: OnlyIf {
+                policy: self.policy,
+                may_retry: may_hedge,
+            },
+        }
+    }
+
+    /// Sends no hedge past this time of a request.
+    pub fn with_deadline<Req, D>(self, deadline: D) -> HedgeLayer<WithDeadline<P, D>, G>
+    where
+        D: Fn(&Req) -> Option<Instant>,
+    {
+        HedgeLayer {
+            hedging: self.hedging,
+            policy: WithDeadline {
+                policy: self.policy,
+                deadline,
+            },
+        }
     }
 }
 

@@ -73,7 +73,7 @@ pub trait Policy<Req, Res, E> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EveryError;
 
-/// A policy, and whose request may be retried. See
+/// A policy, and which requests may be sent again. See
 /// [`RetryLayer::only_if`](crate::RetryLayer::only_if).
 #[derive(Clone, Copy, Debug)]
 pub struct OnlyIf<P, F> {

@@ -8,7 +8,7 @@ use mainstay_retry_backoff::{
     RetryRatio, SpendOnly, TokenBucket, Unlimited,
 };
 use tokio::time::Instant;
-use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::script::{Answer, Failure, Script, Step, judge, ms, transient};
 
@@ -239,6 +239,20 @@ async fn no_hedge_is_sent_past_the_deadline() {
             .oneshot(7)
             .await;
         assert_eq!((script.count(), begun.elapsed()), (calls, ms(at)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_may_be_hedged_is_and_none_past_its_deadline() {
+    let begun = Instant::now();
+    let script = Script::timed([Step(ms(50), Ok(1))]);
+    let mut hedge = HedgeLayer::new(hedging(2, 10), judge)
+        .only_if(|request: &u32| *request != 7)
+        .with_deadline(move |request: &u32| (*request == 8).then(|| begun + ms(109)))
+        .layer(script.clone());
+    for (request, calls) in [(7, 1), (9, 3), (8, 4)] {
+        let answer = hedge.ready().await.unwrap().call(request).await;
+        assert_eq!((answer, script.count()), (Ok(1), calls));
     }
 }
 

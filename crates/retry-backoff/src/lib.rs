@@ -44,7 +44,8 @@
 //!
 //! A hint of the server ([`Outcome::after`]) takes the place of the backoff's delay. A retry without
 //! a delay goes at once, without a timer. A request is copied only while another attempt may follow,
-//! and the service below is cloned only if there is a copy.
+//! and the service below is cloned only if there is a copy. A limit for each attempt is tower's
+//! `timeout`, below.
 //!
 //! [`Engine`] is the same without tower, for outcomes that are known only later. With the feature
 //! `tower`, backoffs and budgets serve `tower::retry` as well.

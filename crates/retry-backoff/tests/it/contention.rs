@@ -21,7 +21,7 @@ use crate::random::Random;
 type Row = (u64, f64, f64);
 
 /// A simulated millisecond, in seconds: tokio's timers have no step shorter than a real one.
-const MS: f64 = 0.1;
+const MS: f64 = 0.01;
 
 struct Net(RefCell<Random>);
 

@@ -9,7 +9,8 @@ use mainstay_retry_backoff::{
     Unlimited,
 };
 use tokio::time::Instant;
-use tower::{Layer, ServiceExt};
+use tower::timeout::{Timeout, error::Elapsed};
+use tower::{BoxError, Layer, ServiceExt};
 
 use crate::script::{Failure, Script, Step, judge, ms, transient};
 
@@ -152,6 +153,20 @@ async fn a_hint_beyond_the_deadline_is_not_waited_for_and_costs_nothing() {
         .with_deadline(move |_: &u32| Some(begun + ms(1_000)));
     assert_eq!(layer.layer(Script::new([hint])).oneshot(1).await, hint);
     assert_eq!((begun.elapsed(), bucket.tokens()), (ms(0), 500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn towers_timeout_below_limits_each_attempt() {
+    let slow_once = Script::timed([Step(ms(900), Ok(1)), Step(ms(5), Ok(2))]);
+    let limited = Timeout::new(slow_once.map_err(|it| format!("{it:?}")), ms(30));
+    let judge = |result: &Result<u32, BoxError>| match result {
+        Err(error) if error.is::<Elapsed>() => Outcome::timeout(),
+        Err(_) => Outcome::Fatal,
+        Ok(_) => Outcome::Success,
+    };
+    let begun = Instant::now();
+    let answer = Retry::new(constant(3, 10), judge, limited).oneshot(1).await;
+    assert_eq!((answer.unwrap(), begun.elapsed()), (2, ms(45)));
 }
 
 #[tokio::test(start_paused = true)]

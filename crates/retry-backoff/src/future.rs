@@ -35,10 +35,8 @@ pin_project! {
         G: Budget,
     {
         #[pin]
-        state: State<S::Future>,
+        state: State<S::Future, Result<S::Response, S::Error>>,
         again: Option<Again<Req, S>>,
-        // Kept while a retry is waited for: it is the answer if that cannot be sent.
-        last: Option<Result<S::Response, S::Error>>,
         policy: P,
         engine: Engine<B, G>,
         ready_within: Duration,
@@ -47,14 +45,15 @@ pin_project! {
 }
 
 pin_project! {
+    // The last result is kept while a retry is waited for: it is the answer if that cannot be sent.
     #[project = StateProj]
-    enum State<F> {
+    enum State<F, R> {
         // An attempt is under way.
         Called { #[pin] future: F },
         // The next one is waited for.
-        Delayed { #[pin] delay: Sleep },
+        Delayed { #[pin] delay: Sleep, last: Option<R> },
         // It may go as soon as the service is ready; a limit is set once it is not at once.
-        Readying { #[pin] limit: Option<Sleep> },
+        Readying { #[pin] limit: Option<Sleep>, last: Option<R> },
     }
 }
 
@@ -98,7 +97,6 @@ where
                 request: Some(request),
                 service,
             }),
-            last: None,
             policy,
             engine,
             ready_within,
@@ -163,21 +161,22 @@ where
                     }
                     failed = Some((outcome, result));
                 }
-                StateProj::Delayed { delay } => {
+                StateProj::Delayed { delay, last } => {
                     ready!(delay.poll(cx));
-                    let readying = State::Readying { limit: None };
+                    let last = last.take();
+                    let readying = State::Readying { limit: None, last };
                     self.as_mut().project().state.set(readying);
                 }
                 StateProj::Readying { .. } => {
-                    let is_ready = ready!(self.as_mut().poll_ready(cx));
-                    let this = self.as_mut().project();
-                    if !is_ready {
-                        this.engine.give_up();
-                        tracing::debug!(name = *this.name, "not ready for the retry");
-                        let last = this.last.take();
-                        return Poll::Ready(last.expect("polled after completion"));
+                    if ready!(self.as_mut().poll_ready(cx)) {
+                        self.as_mut().send();
+                        continue;
                     }
-                    self.as_mut().send();
+                    let this = self.project();
+                    this.engine.give_up();
+                    tracing::debug!(name = *this.name, "not ready for the retry");
+                    let last = this.state.project().last();
+                    return Poll::Ready(last.expect("polled after completion"));
                 }
             }
         }
@@ -214,13 +213,13 @@ where
         match this.engine.decide(outcome, Instant::now) {
             Decision::Retry { delay } => {
                 tracing::debug!(name = *this.name, attempt, ?delay, "retrying");
-                *this.last = Some(result);
+                let last = Some(result);
                 // A timer would not fire before its next tick, a millisecond away.
                 this.state.set(if delay.is_zero() {
-                    State::Readying { limit: None }
+                    State::Readying { limit: None, last }
                 } else {
                     let delay = sleep(delay);
-                    State::Delayed { delay }
+                    State::Delayed { delay, last }
                 });
                 None
             }
@@ -234,7 +233,7 @@ where
     /// Whether the retry can be sent, once that is known.
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
         let this = self.project();
-        let StateProj::Readying { mut limit } = this.state.project() else {
+        let StateProj::Readying { mut limit, .. } = this.state.project() else {
             unreachable!("no retry is about to be sent");
         };
         let service = &mut this.again.as_mut().expect(NO_COPY).service;
@@ -266,9 +265,18 @@ where
         }
         this.policy.prepare(&mut request, attempt);
         // It may hold what the service below needs for the next.
-        *this.last = None;
+        drop(this.state.as_mut().project().last());
         let future = again.service.call(request);
         this.state.set(State::Called { future });
+    }
+}
+
+impl<F, R> StateProj<'_, F, R> {
+    fn last(self) -> Option<R> {
+        match self {
+            Self::Called { .. } => None,
+            Self::Delayed { last, .. } | Self::Readying { last, .. } => last.take(),
+        }
     }
 }
 

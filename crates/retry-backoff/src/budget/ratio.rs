@@ -3,14 +3,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::deposits::Deposits;
-use self::retries::{Retries, SLICES};
+use self::counted::Counted;
 use super::{Budget, Cause, InvalidBudget, Withdrawal};
 use crate::shared::Shared;
 use crate::spares::{Spares, threads};
 
-mod deposits;
-mod retries;
+mod counted;
 
 /// A share of the requests of the last seconds, and some retries each second above it, as in
 /// Finagle.
@@ -36,13 +34,18 @@ pub struct RetryRatio {
     tick: Tick,
 }
 
-/// Requests, which each thread counts for itself, and the few retries, which take turns: of two that
-/// would share what is left for one, one is refused.
+/// Requests, which each thread counts for itself, and the few retries, which all count together.
 #[derive(Debug)]
 struct Ledger {
-    requests: Deposits,
-    retries: Mutex<Retries>,
+    requests: Counted,
+    retries: Counted,
+    /// Those that are allowed take turns: of two that would share what is left for one, one is
+    /// refused.
+    turn: Mutex<()>,
 }
+
+/// In how many ticks what is older is forgotten.
+const SLICES: u64 = 10;
 
 /// The step in which time is counted.
 #[derive(Clone, Copy, Debug)]
@@ -102,8 +105,7 @@ impl RetryRatio {
     /// How many retries there are left now.
     #[must_use]
     pub fn retries(&self) -> u64 {
-        let now = self.now();
-        self.left(now, &self.ledger.retries()) / COST
+        self.left(self.now()) / COST
     }
 
     /// In ticks.
@@ -113,22 +115,38 @@ impl RetryRatio {
     }
 
     fn withdraw_at(&self, now: u64) -> Option<Withdrawal> {
-        let mut retries = self.ledger.retries();
-        if self.left(now, &retries) < COST {
+        // In an outage nearly all are refused, and need not wait for one another.
+        if self.left(now) < COST {
             return None;
         }
-        retries.add(now);
+        let _turn = self.ledger.turn();
+        if self.left(now) < COST {
+            return None;
+        }
+        self.ledger.retries.add(now);
         Some(Withdrawal::new(1, now))
     }
 
     /// What may be withdrawn now.
-    fn left(&self, now: u64, retries: &Retries) -> u64 {
-        let first = now.saturating_sub(SLICES - 1);
-        let deposited = self.ledger.requests.sum(first, now) * u64::from(self.ratio);
+    fn left(&self, now: u64) -> u64 {
+        let allowed = self.allowed(now);
+        // Also those of threads whose clock is ahead.
+        let retries = self.ledger.retries.sum(first(now), u64::MAX);
+        allowed.saturating_sub(retries * COST)
+    }
+
+    /// What could be, had there been no retries.
+    fn allowed(&self, now: u64) -> u64 {
+        let requests = self.ledger.requests.sum(first(now), now);
         // Retries a second times milliseconds: thousandths of a retry already.
         let reserve = u64::from(self.min_per_second) * (self.tick.nanos * SLICES / 1_000_000);
-        (deposited + reserve).saturating_sub(retries.sum(first) * COST)
+        requests * u64::from(self.ratio) + reserve
     }
+}
+
+/// The first tick that counts.
+const fn first(now: u64) -> u64 {
+    now.saturating_sub(SLICES - 1)
 }
 
 impl Tick {
@@ -151,18 +169,19 @@ impl Tick {
 impl Ledger {
     fn fresh() -> Shared<Self> {
         let make = || Self {
-            requests: Deposits::new(threads()),
-            retries: Mutex::default(),
+            requests: Counted::new(threads()),
+            retries: Counted::new(0),
+            turn: Mutex::default(),
         };
         LEDGERS.take(make, |ledger| {
             ledger.requests.clear();
-            *ledger.retries() = Retries::default();
+            ledger.retries.clear();
         })
     }
 
-    /// They are whole whatever happened to those who held the lock.
-    fn retries(&self) -> MutexGuard<'_, Retries> {
-        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// It is nobody's, whatever happened to those who had it.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,7 +197,7 @@ impl Budget for RetryRatio {
     }
 
     fn give_back(&self, unspent: Withdrawal) {
-        self.ledger.retries().give_back(unspent.mark());
+        self.ledger.retries.take_back(unspent.mark());
     }
 }
 

@@ -4,13 +4,11 @@
 
 #![allow(dead_code, unreachable_pub)]
 
-use std::cell::Cell;
-
 use loom::model::Builder;
 use loom::thread;
 
-#[path = "../../src/budget/ratio/deposits.rs"]
-mod deposits;
+#[path = "../../src/budget/ratio/counted.rs"]
+mod counted;
 #[path = "../../src/shared.rs"]
 mod shared;
 #[path = "../../src/budget/word.rs"]
@@ -18,7 +16,7 @@ mod word;
 
 mod sync;
 
-use deposits::Deposits;
+use counted::Counted;
 use shared::{Core, Shared};
 use word::Word;
 
@@ -157,42 +155,54 @@ fn no_more_is_added_than_fits() {
     });
 }
 
-fn deposits(threads: usize) -> &'static Deposits {
-    Box::leak(Box::new(Deposits::new(threads)))
+fn counted(threads: usize) -> &'static Counted {
+    Box::leak(Box::new(Counted::new(threads)))
 }
 
 #[test]
-fn a_sum_is_never_more_than_was_deposited_and_in_the_end_all_of_it() {
+fn a_sum_is_never_more_than_was_counted_and_in_the_end_all_of_it() {
     model(|| {
-        let deposits = deposits(2);
-        let deposited = Cell::new(0);
+        let counted = counted(2);
         let other = on(1, || {
-            deposits.add(3);
-            deposits.add(3);
+            counted.add(3);
+            counted.add(3);
             // In the same cell, a round later.
-            deposits.add(19);
+            counted.add(19);
         });
-        let sum = deposits.sum(3, 12);
-        deposited.set(sum);
-        assert!(deposited.get() <= 2);
+        assert!(counted.sum(3, 12) <= 2);
         other.join().unwrap();
-        assert_eq!(deposits.sum(3, 12), 0);
-        assert_eq!(deposits.sum(10, 19), 1);
+        assert_eq!(counted.sum(3, 12), 0);
+        assert_eq!(counted.sum(10, 19), 1);
     });
 }
 
 #[test]
 fn requests_of_threads_that_count_together_are_all_counted() {
     model(|| {
-        let deposits = deposits(0);
+        let counted = counted(0);
         let other = on(0, || {
-            deposits.add(3);
-            deposits.add(4);
+            counted.add(3);
+            counted.add(4);
         });
-        deposits.add(3);
-        deposits.add(4);
+        counted.add(3);
+        counted.add(4);
         other.join().unwrap();
-        assert_eq!(deposits.sum(3, 3), 2);
-        assert_eq!(deposits.sum(0, 9), 4);
+        assert_eq!(counted.sum(3, 3), 2);
+        assert_eq!(counted.sum(0, 9), 4);
+    });
+}
+
+#[test]
+fn what_is_taken_back_is_so_once() {
+    model(|| {
+        let counted = counted(0);
+        counted.add(3);
+        let other = on(1, || {
+            counted.add(3);
+            counted.take_back(3);
+        });
+        counted.take_back(3);
+        other.join().unwrap();
+        assert_eq!(counted.sum(0, 9), 0);
     });
 }

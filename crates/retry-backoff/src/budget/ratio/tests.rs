@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::deposits::{COUNT, counted};
+use super::counted::{COUNT, counted};
 use super::*;
 
 /// Every deposit and withdrawal, with its time.
@@ -68,7 +68,7 @@ proptest! {
                     }
                 }
             }
-            let left = ratio.left(now, &ratio.ledger.retries());
+            let left = ratio.left(now);
             prop_assert_eq!(left as i64, (naive.balance(now) + reserve).max(0));
         }
     }
@@ -100,11 +100,28 @@ fn a_request_of_a_clock_that_is_a_round_behind_is_not_counted() {
 }
 
 #[test]
-fn a_retry_of_a_clock_that_is_a_round_behind_is_counted_nevertheless() {
-    let mut retries = Retries::default();
-    retries.add(12);
-    retries.add(2);
-    assert_eq!(retries.sum(3), 2);
+fn what_is_taken_back_after_it_was_forgotten_changes_nothing() {
+    let retries = Counted::new(0);
+    retries.add(3);
+    retries.add(19);
+    retries.take_back(3);
+    assert_eq!(retries.sum(0, 30), 1);
+    retries.take_back(19);
+    retries.take_back(19);
+    assert_eq!(retries.sum(0, 30), 0);
+}
+
+#[test]
+fn retries_of_a_clock_that_is_ahead_count_and_its_requests_do_not() {
+    let ratio = RetryRatio::new(0.5, 0).unwrap();
+    for _ in 0..2 {
+        ratio.ledger.requests.add(5);
+        ratio.ledger.requests.add(6);
+    }
+    assert!(ratio.withdraw_at(6).is_some());
+    assert_eq!(ratio.left(5), 0);
+    assert!(ratio.withdraw_at(5).is_none());
+    assert!(ratio.withdraw_at(6).is_some());
 }
 
 #[test]

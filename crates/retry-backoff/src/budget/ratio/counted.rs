@@ -1,12 +1,12 @@
 use crate::sync::{AtomicU64, Ordering, Striped};
 
-/// Requests of the last steps in time, counted by each thread in cells of its own.
+/// What has happened in the last steps in time, counted by each thread in cells of its own.
 ///
-/// A cell is one word, tick and count together, so that it is emptied by the first request of a new
-/// tick and never torn. All orderings are Relaxed: a sum that lacks the latest requests of other
-/// threads is smaller, and a retry refused; it is never more than was deposited.
+/// A cell is one word, tick and count together, so that it is emptied by the first count of a new
+/// tick and never torn. All orderings are Relaxed: a sum may lack the latest of what other threads
+/// count, but is never more than has been counted.
 #[derive(Debug)]
-pub(crate) struct Deposits {
+pub(crate) struct Counted {
     cells: Striped<[AtomicU64; SLOTS as usize]>,
 }
 
@@ -14,11 +14,11 @@ pub(crate) struct Deposits {
 /// ahead.
 const SLOTS: u64 = 16;
 
-/// A quarter of a billion requests for each thread and tick; above they are not counted.
+/// A quarter of a billion for each thread and tick; above they are not counted.
 const COUNT_BITS: u32 = 28;
 pub(crate) const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
-impl Deposits {
+impl Counted {
     /// Which so many threads count apart.
     pub(crate) fn new(threads: usize) -> Self {
         Self {
@@ -53,6 +53,22 @@ impl Deposits {
         }
     }
 
+    /// One of this tick has not been. For what all threads count together.
+    pub(crate) fn take_back(&self, then: u64) {
+        let mine = self.cells.mine();
+        debug_assert!(!mine.is_own());
+        let cell = &mine[(then % SLOTS) as usize];
+        let mut word = cell.load(Ordering::Relaxed);
+        while word >> COUNT_BITS == then && word & COUNT > 0 {
+            let changed =
+                cell.compare_exchange_weak(word, word - 1, Ordering::Relaxed, Ordering::Relaxed);
+            match changed {
+                Ok(_) => return,
+                Err(other) => word = other,
+            }
+        }
+    }
+
     /// From `first` to `last`.
     pub(crate) fn sum(&self, first: u64, last: u64) -> u64 {
         let live = |word: u64| (first..=last).contains(&(word >> COUNT_BITS));
@@ -65,7 +81,7 @@ impl Deposits {
     }
 }
 
-/// The word after one more request at this tick.
+/// The word after one more at this tick.
 pub(crate) const fn counted(word: u64, now: u64) -> u64 {
     let tick = word >> COUNT_BITS;
     if tick < now {

@@ -1,8 +1,4 @@
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    thread,
-};
+use std::{fmt, sync::Arc, thread};
 
 use tokio::{sync::futures::Notified, time::Instant};
 
@@ -76,7 +72,7 @@ impl Circuit {
     pub fn snapshot(&self) -> Snapshot {
         let snapshot = self.ask(|machine| machine.snapshot(Instant::now()));
         Snapshot {
-            refused: self.shared.refused.load(Ordering::Relaxed),
+            refused: self.shared.refused(),
             ..snapshot
         }
     }
@@ -106,7 +102,7 @@ impl Circuit {
 
     /// Counts a refusal.
     pub(crate) fn refused(&self, refusal: &Refusal) -> Open {
-        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        self.shared.count_refused();
         let name = self.owner.rules().name.clone();
         let open = Open::new(name, refusal.reason, refusal.retry_after);
         crate::event::refused(&open);

@@ -65,6 +65,7 @@ mod cells;
 mod changes;
 mod circuit;
 mod classify;
+mod clock;
 mod deadline;
 mod event;
 pub mod future;

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use crate::{
     Change, Failure, OpenTime, Reason, RuleSnapshot, Rules, Snapshot, State, Verdict,
+    clock::Tick,
     half_open::{Decision, Probes},
     meter::Meter,
     pass::Pass,
@@ -27,6 +28,7 @@ pub(crate) struct Machine {
     generation: u64,
     /// The first of its generations: those before are of another machine in the same place.
     born: u64,
+    meters: &'static [Meter],
     tallies: Box<[Tally]>,
     findings: Findings,
     /// Why the circuit is not closed.
@@ -66,6 +68,7 @@ impl Machine {
         now: Instant,
     ) -> Self {
         Self {
+            meters,
             tallies: Tally::all(&rules.open_when, meters),
             findings: Findings::default(),
             rules,
@@ -87,7 +90,11 @@ impl Machine {
         let Findings {
             is_short, is_row, ..
         } = self.findings;
-        Word::new(self.generation, !self.phase.passes(), is_short, is_row)
+        Word::new(self.generation)
+            .with_gate(!self.phase.passes())
+            .with_short(is_short)
+            .with_row(is_row)
+            .with_meters(!self.meters.is_empty())
     }
 
     /// Whether a call would be admitted now.
@@ -135,7 +142,11 @@ impl Machine {
         match (&mut self.phase, pass.probe()) {
             (Phase::Closed, _) => self.record(&Outcome { failure, took }, now),
             (Phase::HalfOpen(probes), Some(probe)) => {
-                let slow_from = self.rules.shapes().filter_map(|it| it.slow_from).min();
+                let slow_from = self
+                    .meters
+                    .iter()
+                    .filter_map(|it| it.shape().slow_from)
+                    .min();
                 let is_slow = slow_from.is_some_and(|slow_from| took >= slow_from);
                 match probes.settle(probe, failure.is_none() && !is_slow) {
                     Decision::Undecided => {}
@@ -172,7 +183,7 @@ impl Machine {
 
     /// Takes over what this thread's cells hold, since one is full; not if they are of a generation
     /// that is over.
-    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Instant>) -> bool {
+    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Tick>) -> bool {
         let is_current = generation == self.generation;
         if is_current {
             for tally in &mut self.tallies {
@@ -331,15 +342,14 @@ impl Machine {
 }
 
 impl Refusal {
-    /// Whether it is still so, if the state has not changed: that of an open circuit is until its open
-    /// time is over, while others depend on more.
-    pub(crate) fn holds_at(&self, now: Instant) -> bool {
-        self.retry_after.is_some() && self.ask_at.is_some_and(|ask_at| now < ask_at)
-    }
-
-    pub(crate) fn retry_after_at(&self, now: Instant) -> Option<Duration> {
-        let ask_at = self.ask_at.filter(|_| self.retry_after.is_some())?;
-        Some(ask_at.saturating_duration_since(now))
+    /// Brings it up to date, if the state has not changed: that of an open circuit is true until the
+    /// open time is over, while others depend on more.
+    pub(crate) fn holds_at(&mut self, now: Instant) -> bool {
+        let (Some(retry_after), Some(ask_at)) = (&mut self.retry_after, self.ask_at) else {
+            return false;
+        };
+        *retry_after = ask_at.saturating_duration_since(now);
+        !retry_after.is_zero()
     }
 }
 

@@ -2,7 +2,6 @@ use std::{
     fmt, mem,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -34,8 +33,8 @@ pub(crate) enum WhileOpen {
 #[derive(Clone, Copy, Debug)]
 enum Readiness {
     Unknown,
-    /// Ready to refuse, as the last refusal says, for that long: the inner service was not asked.
-    Refusing(Option<Duration>),
+    /// Ready to refuse, as the last refusal says: the inner service was not asked.
+    Refusing,
     /// The inner service is ready, and the circuit has the last word in `call`.
     Inner,
 }
@@ -102,34 +101,25 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
     }
 
     /// An open circuit is asked once; what it said holds until its open time is over.
-    #[cold]
     fn refuses(&mut self) -> bool {
         let word = self.circuit.word();
         let now = Instant::now();
-        let holds = match &self.last_refusal {
-            Some((seen, refusal)) => *seen == word && refusal.holds_at(now),
-            None => false,
-        };
+        let last = self.last_refusal.as_mut();
+        let holds = last.is_some_and(|(seen, it)| *seen == word && it.holds_at(now));
         if !holds {
             let refusal = self.circuit.peek().err();
             self.last_refusal = refusal.map(|it| (word, it));
         }
-        let Some((_, refusal)) = &self.last_refusal else {
-            return false;
-        };
-        self.readiness = Readiness::Refusing(refusal.retry_after_at(now));
-        true
+        self.readiness = Readiness::Refusing;
+        self.last_refusal.is_some()
     }
 
-    #[cold]
-    fn refuse(&self, retry_after: Option<Duration>) -> BoxError {
-        let (_, refusal) = self.last_refusal.as_ref().expect("refusing for a reason");
-        self.circuit
-            .refused(&Refusal {
-                retry_after,
-                ..*refusal
-            })
-            .into()
+    fn refuse(&self) -> BoxError {
+        let (_, refusal) = self
+            .last_refusal
+            .as_ref()
+            .expect("it made the service ready");
+        self.circuit.refused(refusal).into()
     }
 }
 
@@ -166,7 +156,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         match mem::replace(&mut self.readiness, Readiness::Unknown) {
             Readiness::Unknown => panic!("poll_ready must be called first"),
-            Readiness::Refusing(retry_after) => ResponseFuture::refused(self.refuse(retry_after)),
+            Readiness::Refusing => ResponseFuture::refused(self.refuse()),
             Readiness::Inner => match self.circuit.admit() {
                 Err(open) => ResponseFuture::refused(open.into()),
                 Ok(permit) => {

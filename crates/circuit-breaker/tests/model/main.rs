@@ -10,6 +10,8 @@ mod call_window;
 mod cells;
 #[path = "../../src/classify.rs"]
 mod classify;
+#[path = "../../src/clock.rs"]
+mod clock;
 #[path = "../../src/gate.rs"]
 mod gate;
 #[path = "../../src/half_open.rs"]

@@ -101,6 +101,7 @@ impl Circuit {
     }
 
     /// Counts a refusal.
+    #[inline]
     pub(crate) fn refused(&self, refusal: &Refusal) -> Open {
         self.shared.count_refused();
         let name = self.owner.rules().name.clone();

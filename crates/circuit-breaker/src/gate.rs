@@ -133,19 +133,36 @@ impl Gate {
         }
         let mut is_new_step = false;
         for meter in self.meters {
-            let tag = meter.tag(generation, now);
-            let mut counted = meter.count(tag);
-            while counted == Counted::Full && self.ask(|machine| machine.relieve(generation, now)).0
-            {
-                counted = meter.count(tag);
+            let counted = meter.count(meter.tag(generation, now));
+            if counted != Counted::Again {
+                is_new_step |= self.count_rare(meter, counted, generation, now);
             }
-            is_new_step |= counted == Counted::First && meter.has_steps();
         }
         match at {
-            // Good calls have left the window: what is left can be too bad.
-            Some(at) if is_new_step => self.ask(|machine| machine.evaluate(generation, at)).1,
+            Some(at) if is_new_step => self.evaluate(generation, at),
             _ => None,
         }
+    }
+
+    /// Whether it is the first call of a step, for this thread.
+    #[cold]
+    fn count_rare(
+        &self,
+        meter: &Meter,
+        mut counted: Counted,
+        generation: u64,
+        now: Option<Tick>,
+    ) -> bool {
+        while counted == Counted::Full && self.ask(|it| it.relieve(generation, now)).0 {
+            counted = meter.count(meter.tag(generation, now));
+        }
+        counted == Counted::First && meter.has_steps()
+    }
+
+    /// Good calls have left the window: what is left can be too bad.
+    #[cold]
+    fn evaluate(&self, generation: u64, at: Instant) -> Option<Box<News>> {
+        self.ask(|machine| machine.evaluate(generation, at)).1
     }
 
     /// Puts an outcome to the machine.

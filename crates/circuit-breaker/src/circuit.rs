@@ -6,6 +6,7 @@ use crate::{
     Changes, Open, Permit, Rules, Snapshot,
     machine::{Machine, Refusal},
     memory::{Owner, Shared},
+    open::Wait,
     word::Word,
 };
 
@@ -102,10 +103,10 @@ impl Circuit {
 
     /// Counts a refusal.
     #[inline]
-    pub(crate) fn refused(&self, refusal: &Refusal) -> Open {
+    pub(crate) fn refused(&self, refusal: &Refusal, wait: Option<Wait>) -> Open {
         self.shared.count_refused();
         let name = self.owner.rules().name.clone();
-        let open = Open::new(name, refusal.reason, refusal.retry_after);
+        let open = Open::new(name, refusal.reason, wait);
         crate::event::refused(&open);
         open
     }
@@ -115,7 +116,7 @@ impl Circuit {
         let now = Instant::now();
         match self.ask(|machine| machine.admit(now)) {
             Ok(pass) => Ok(Permit::new(self.shared, pass)),
-            Err(refusal) => Err(self.refused(&refusal)),
+            Err(refusal) => Err(self.refused(&refusal, refusal.wait(now))),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::{
     clock::Tick,
     half_open::{Decision, Probes},
     meter::Meter,
+    open::Wait,
     pass::Pass,
     tally::{Findings, Outcome, Tally},
     word::Word,
@@ -55,7 +56,8 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Refusal {
     pub(crate) reason: Reason,
-    pub(crate) retry_after: Option<Duration>,
+    /// When the open time is over, if that is what the refusal is for.
+    open_until: Option<Instant>,
     /// When it is worth asking again, if nothing happens before.
     pub(crate) ask_at: Option<Instant>,
 }
@@ -104,7 +106,7 @@ impl Machine {
             Phase::Closed | Phase::Disabled => Ok(()),
             Phase::Open { until } if now >= *until => Ok(()),
             Phase::HalfOpen(probes) if probes.has_room() => Ok(()),
-            Phase::Open { until } => Err(self.refusal(Some(*until - now), Some(*until))),
+            Phase::Open { until } => Err(self.refusal(Some(*until), Some(*until))),
             Phase::HalfOpen(probes) => Err(self.refusal(None, probes.hung_at())),
             Phase::ForcedOpen => Err(self.refusal(None, None)),
         }
@@ -247,7 +249,7 @@ impl Machine {
             name: self.rules.name.clone(),
             state: self.phase.state(),
             reason: (!self.phase.passes()).then_some(self.reason),
-            retry_after: refusal.and_then(|it| it.retry_after),
+            retry_after: refusal.and_then(|it| it.wait(now)).map(Wait::into),
             probes_out: match &self.phase {
                 Phase::HalfOpen(probes) => probes.out(),
                 _ => 0,
@@ -332,24 +334,20 @@ impl Machine {
         }
     }
 
-    const fn refusal(&self, retry_after: Option<Duration>, ask_at: Option<Instant>) -> Refusal {
+    const fn refusal(&self, open_until: Option<Instant>, ask_at: Option<Instant>) -> Refusal {
         Refusal {
             reason: self.reason,
-            retry_after,
+            open_until,
             ask_at,
         }
     }
 }
 
 impl Refusal {
-    /// Brings it up to date, if the state has not changed: that of an open circuit is true until the
-    /// open time is over, while others depend on more.
-    pub(crate) fn holds_at(&mut self, now: Instant) -> bool {
-        let (Some(retry_after), Some(ask_at)) = (&mut self.retry_after, self.ask_at) else {
-            return false;
-        };
-        *retry_after = ask_at.saturating_duration_since(now);
-        !retry_after.is_zero()
+    /// How long the open time still is; nothing if it is over, or if that is not what the refusal is for.
+    /// Until then it is true, if the state does not change.
+    pub(crate) fn wait(&self, now: Instant) -> Option<Wait> {
+        Wait::new(self.open_until?.saturating_duration_since(now))
     }
 }
 

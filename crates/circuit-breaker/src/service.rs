@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use crate::{
     BoxError, Circuit, Classify, Deadline, ErrorsFail, NoDeadline, future::ResponseFuture,
-    machine::Refusal, waiting::Waiting, word::Word,
+    machine::Refusal, open::Wait, waiting::Waiting, word::Word,
 };
 
 /// A service behind a circuit: while that is open, calls are refused with [`Open`](crate::Open).
@@ -22,6 +22,7 @@ pub struct CircuitBreaker<S, C = ErrorsFail, D = NoDeadline> {
     readiness: Readiness,
     waiting: Option<Pin<Box<Waiting>>>,
     last_refusal: Option<(Word, Refusal)>,
+    wait: Option<Wait>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +57,7 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
             readiness: Readiness::Unknown,
             waiting: None,
             last_refusal: None,
+            wait: None,
         }
     }
 
@@ -104,14 +106,22 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
     fn refuses(&mut self) -> bool {
         let word = self.circuit.word();
         let now = Instant::now();
-        let last = self.last_refusal.as_mut();
-        let holds = last.is_some_and(|(seen, it)| *seen == word && it.holds_at(now));
-        if !holds {
-            let refusal = self.circuit.peek().err();
-            self.last_refusal = refusal.map(|it| (word, it));
+        if let Some((seen, refusal)) = &self.last_refusal
+            && *seen == word
+        {
+            self.wait = refusal.wait(now);
+            if self.wait.is_some() {
+                self.readiness = Readiness::Refusing;
+                return true;
+            }
         }
+        let Err(refusal) = self.circuit.peek() else {
+            return false;
+        };
+        self.wait = refusal.wait(now);
+        self.last_refusal = Some((word, refusal));
         self.readiness = Readiness::Refusing;
-        self.last_refusal.is_some()
+        true
     }
 
     fn refuse(&self) -> BoxError {
@@ -119,7 +129,7 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
             .last_refusal
             .as_ref()
             .expect("it made the service ready");
-        self.circuit.refused(refusal).into()
+        self.circuit.refused(refusal, self.wait).into()
     }
 }
 

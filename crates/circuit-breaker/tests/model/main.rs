@@ -22,6 +22,8 @@ mod machine;
 mod meter;
 #[path = "../../src/name.rs"]
 mod name;
+#[path = "../../src/open.rs"]
+mod open;
 #[path = "../../src/open_time.rs"]
 mod open_time;
 #[path = "../../src/pass.rs"]

@@ -10,7 +10,12 @@ use crate::group::Group;
 /// In the order of RESULTS.md.
 #[must_use]
 pub fn all() -> Vec<Group> {
-    vec![breaker::group(), retry::group(), stack::group(), limits::group()]
+    vec![
+        breaker::group(),
+        retry::group(),
+        stack::group(),
+        limits::group(),
+    ]
 }
 
 #[cfg(test)]

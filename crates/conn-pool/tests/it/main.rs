@@ -1,0 +1,7 @@
+//! The pool as its users see it.
+
+mod connecting;
+mod health;
+mod lending;
+mod queue;
+mod support;

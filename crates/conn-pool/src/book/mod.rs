@@ -24,7 +24,7 @@ use tokio::time::Instant;
 pub(crate) use self::connects::Recovery;
 use self::lane::{Lane, Note, Waiter};
 use self::slab::{List, NONE, Slab};
-#[expect(unreachable_pub, reason = "in the bounds of a sealed trait")]
+#[allow(unreachable_pub, reason = "in the bounds of a sealed trait")]
 pub use self::slot::Lend;
 use self::slot::{Census, Slot, State};
 pub(crate) use self::upkeep::Work;

@@ -27,7 +27,7 @@ pub(crate) enum State {
 pub(crate) struct Census([u32; 7]);
 
 /// What a lease lends: taken home when it ends.
-#[expect(unnameable_types, reason = "in the bounds of a sealed trait")]
+#[allow(unnameable_types, reason = "in the bounds of a sealed trait")]
 pub trait Lend: Sized {
     /// One more of what is at home, if more can be had.
     fn lend(home: &mut Option<Self>) -> Option<Self>;

@@ -29,6 +29,13 @@ impl<K> Lanes<K> {
         }))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(keys) => keys.lock().lanes.len(),
+        }
+    }
+
     pub(crate) fn key(&self, lane: u32) -> Option<Arc<K>> {
         match self {
             Self::One(key) => Some(key.clone()),

@@ -140,6 +140,12 @@ impl<C: Connection, K, L: Lending<C>> Pool<C, K, L> {
         self.shared.name.as_deref()
     }
 
+    /// How many targets it has connections to, or knows something of.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        self.shared.lanes.len()
+    }
+
     /// Changes how many connections it may have. Of those above it, idle ones are closed at once, and
     /// lent ones when they are given back; shared ones drain.
     ///

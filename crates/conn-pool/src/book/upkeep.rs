@@ -216,9 +216,6 @@ impl<R: Lend> Book<R> {
             let census = &lane.census;
             let may_go = if census.usable() > needed {
                 true
-            } else if lane.failing.is_some() {
-                // A good one is not given up while there may be no other.
-                false
             } else {
                 let has_room = self.census.total() < self.counts.max_size
                     && census.total() < self.counts.max_per_key;
@@ -228,8 +225,9 @@ impl<R: Lend> Book<R> {
                     self.lanes[slot.lane].replace = needed.saturating_add(1);
                     false
                 } else {
-                    // No room for its successor: it goes first, and one at a time.
-                    leaving == 0
+                    // No room for its successor: it goes first, one at a time, and not while there may
+                    // be no successor.
+                    leaving == 0 && lane.failing.is_none()
                 }
             };
             if may_go {

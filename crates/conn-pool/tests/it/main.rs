@@ -1,7 +1,11 @@
 //! The pool as its users see it.
 
+mod closing;
 mod connecting;
 mod health;
+mod keyed;
 mod lending;
 mod queue;
+mod shared;
 mod support;
+mod upkeep;

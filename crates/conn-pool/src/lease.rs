@@ -139,9 +139,9 @@ impl<C: Connection, L: Lending<C>> Drop for Lease<'_, C, L> {
     }
 }
 
-impl<C: Connection + fmt::Debug, L: Lending<C>> fmt::Debug for Lease<'_, C, L> {
+impl<C: Connection, L: Lending<C>> fmt::Debug for Lease<'_, C, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lease").field(self.connection()).finish()
+        f.debug_struct("Lease").finish_non_exhaustive()
     }
 }
 

@@ -13,7 +13,9 @@ use crate::book::ONLY;
 use crate::checkout::{Checkout, CheckoutResponse};
 use crate::connection::Connection;
 use crate::desk::Desk;
+use crate::dispatch::{Dispatch, DispatchBy};
 use crate::error::{AcquireError, NotDrained};
+use crate::in_flight::Serves;
 use crate::lanes::Lanes;
 use crate::lease::{Home, Lease};
 use crate::lending::{Lending, Whole};
@@ -66,6 +68,15 @@ impl<C: Connection, L: Lending<C>> Pool<C, (), L> {
         self.try_acquire_in(ONLY, Location::caller())
     }
 
+    /// A service that sends each request over a connection that is lent for it.
+    #[must_use]
+    pub fn dispatch(&self) -> Dispatch<C, L>
+    where
+        L: Serves<C>,
+    {
+        Dispatch::new(self.clone())
+    }
+
     /// Waits until there are as many connections as the pool keeps.
     ///
     /// # Errors
@@ -102,6 +113,16 @@ impl<C: Connection, K: Hash + Eq, L: Lending<C>> Pool<C, K, L> {
     pub fn acquire_owned_for(self, target: K) -> Checkout<'static, C, K, L> {
         let lane = self.shared.lanes.hold(target, &self.shared.desk);
         Checkout::owned(self, lane, Location::caller())
+    }
+
+    /// A service that sends each request over a connection that is lent for it, to the target that
+    /// `key` says.
+    #[must_use]
+    pub fn dispatch_by<F>(&self, key: F) -> DispatchBy<C, K, F, L>
+    where
+        L: Serves<C>,
+    {
+        DispatchBy::new(self.clone(), key)
     }
 
     /// A connection to this target, if there is one for which nobody waits and that needs no check.

@@ -8,4 +8,5 @@ mod lending;
 mod queue;
 mod shared;
 mod support;
+mod tower;
 mod upkeep;

@@ -151,6 +151,10 @@ impl Service<&'static str> for Backend {
 }
 
 impl Conn {
+    pub(crate) fn is_dead(&self) -> bool {
+        self.id < self.backend.state().dead_below
+    }
+
     async fn answer(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
         let check_for = {
             let mut state = self.backend.state();

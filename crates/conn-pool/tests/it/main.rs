@@ -3,6 +3,7 @@
 mod closing;
 mod connecting;
 mod health;
+mod http1;
 mod keyed;
 mod lending;
 mod queue;

@@ -83,10 +83,11 @@ impl<C: Connection, L: Lending<C>> Pool<C, (), L> {
     /// As soon as making one fails, which goes on in the background nevertheless; or if the pool is
     /// closed.
     pub async fn warm_up(&self) -> Result<(), AcquireError> {
+        let failures = self.shared.desk.read(|book| book.failures());
         loop {
             let told = self.shared.desk.bell.told();
             let now = Instant::now();
-            if self.shared.desk.read(|book| book.is_warm(now))? {
+            if self.shared.desk.read(|book| book.is_warm(failures, now))? {
                 return Ok(());
             }
             told.await;

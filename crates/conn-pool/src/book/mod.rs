@@ -452,8 +452,13 @@ impl<R: Lend> Book<R> {
         (self.slots[slot].born, at)
     }
 
-    /// Whether there are as many as there must be; or why not.
-    pub(crate) fn is_warm(&self, now: Instant) -> Result<bool, AcquireError> {
+    pub(crate) const fn failures(&self) -> u64 {
+        self.tally.failed
+    }
+
+    /// Whether there are as many as there must be; or what connecting failed with since it had failed
+    /// so many times.
+    pub(crate) fn is_warm(&self, failures: u64, now: Instant) -> Result<bool, AcquireError> {
         if self.closed {
             return Err(self.closed_error());
         }
@@ -461,7 +466,7 @@ impl<R: Lend> Book<R> {
             return Ok(true);
         }
         match &self.lanes[ONLY].failing {
-            Some(failing) if failing.retry_at.is_some() => {
+            Some(failing) if failing.retry_at.is_some() && self.tally.failed > failures => {
                 self.down(&self.lanes[ONLY], now).map_or(Ok(false), Err)
             }
             _ => Ok(false),

@@ -4,6 +4,7 @@ mod closing;
 mod connecting;
 mod health;
 mod http1;
+mod invariant;
 mod keyed;
 mod lending;
 mod queue;

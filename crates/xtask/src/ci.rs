@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use xshell::cmd;
 
-use crate::{Result, Workspace, codegen, fuzz, test, tools};
+use crate::{Result, Workspace, bench, codegen, fuzz, test, tools};
 
 pub(crate) fn run(workspace: &Workspace) -> Result {
     let steps: &[(&str, fn(&Workspace) -> Result)] = &[
@@ -11,6 +11,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
         ("generated code", |it| codegen::run(it, true)),
         ("tests, with all peers", |it| test::run(it, true)),
         ("fuzz targets compile", fuzz::check),
+        ("benches, briefly", |it| bench::run(it, &bench::BRIEFLY)),
         ("features, one by one", features),
         ("docs", docs),
         ("bans, licences, sources", dependencies),

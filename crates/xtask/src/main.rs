@@ -1,5 +1,6 @@
 //! The chores of this workspace, run as `cargo xtask <chore>`.
 
+mod bench;
 mod ci;
 mod codegen;
 mod fuzz;
@@ -25,6 +26,8 @@ enum Chore {
     },
     /// Run what a change must pass before it is merged
     Ci,
+    /// Measure what a call costs, ours and the peers', and write benches/RESULTS.md
+    Bench(bench::Options),
     /// Make the Rust code of the .proto files
     Codegen {
         /// Change nothing, and fail if the committed code is not what would be made
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
     let chore = Chore::parse();
     let done = Workspace::find().and_then(|workspace| match chore {
         Chore::Test { install_peers } => test::run(&workspace, install_peers),
+        Chore::Bench(options) => bench::run(&workspace, &options),
         Chore::Ci => ci::run(&workspace),
         Chore::Codegen { check } => codegen::run(&workspace, check),
         Chore::Fuzz { target, seconds } => fuzz::run(&workspace, &target, seconds),

@@ -11,37 +11,52 @@ use crate::{Result, Workspace};
 
 /// A foreign implementation that our tests talk to.
 pub(crate) struct Peer {
-    pub(crate) name: &'static str,
+    pub(crate) needs: Software,
     /// The feature whose tests need it.
     pub(crate) feature: &'static str,
-    programs: &'static [&'static str],
-    folders: &'static [&'static str],
-    /// The Debian packages that hold all of the above.
-    packages: &'static [&'static str],
     build: fn(&Workspace) -> Result,
 }
 
+/// What comes with Debian.
+pub(crate) struct Software {
+    pub(crate) name: &'static str,
+    programs: &'static [&'static str],
+    folders: &'static [&'static str],
+    /// The packages that hold all of the above.
+    packages: &'static [&'static str],
+}
+
 pub(crate) const ALL: &[Peer] = &[Peer {
-    name: "Go",
+    needs: Software {
+        name: "Go",
+        programs: &["go"],
+        folders: &[
+            "/usr/share/gocode/src/github.com/golang/protobuf",
+            "/usr/share/gocode/src/github.com/hashicorp/go-plugin",
+            "/usr/share/gocode/src/golang.org/x/net",
+            "/usr/share/gocode/src/google.golang.org/genproto",
+            "/usr/share/gocode/src/google.golang.org/grpc",
+        ],
+        packages: &[
+            "golang-go",
+            "golang-github-hashicorp-go-plugin-dev",
+            "golang-golang-x-net-dev",
+            "golang-google-genproto-dev",
+            "golang-google-grpc-dev",
+            "golang-goprotobuf-dev",
+        ],
+    },
     feature: "mainstay-examples/peers",
-    programs: &["go"],
-    folders: &[
-        "/usr/share/gocode/src/github.com/golang/protobuf",
-        "/usr/share/gocode/src/github.com/hashicorp/go-plugin",
-        "/usr/share/gocode/src/golang.org/x/net",
-        "/usr/share/gocode/src/google.golang.org/genproto",
-        "/usr/share/gocode/src/google.golang.org/grpc",
-    ],
-    packages: &[
-        "golang-go",
-        "golang-github-hashicorp-go-plugin-dev",
-        "golang-golang-x-net-dev",
-        "golang-google-genproto-dev",
-        "golang-google-grpc-dev",
-        "golang-goprotobuf-dev",
-    ],
     build: build_go,
 }];
+
+/// Counts instructions for the benches.
+pub(crate) const VALGRIND: Software = Software {
+    name: "Valgrind",
+    programs: &["valgrind"],
+    folders: &[],
+    packages: &["valgrind"],
+};
 
 /// The folder of the built peers, which tests find by the variable `MAINSTAY_PEERS`.
 pub(crate) fn folder(workspace: &Workspace) -> PathBuf {
@@ -49,6 +64,13 @@ pub(crate) fn folder(workspace: &Workspace) -> PathBuf {
 }
 
 impl Peer {
+    pub(crate) fn build(&self, workspace: &Workspace) -> Result {
+        fs::create_dir_all(folder(workspace))?;
+        (self.build)(workspace)
+    }
+}
+
+impl Software {
     /// The programs and folders that this machine lacks.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
         let path = env::var_os("PATH").unwrap_or_default();
@@ -66,20 +88,19 @@ impl Peer {
     pub(crate) fn by_hand(&self) -> String {
         format!("apt-get install {}", self.packages.join(" "))
     }
-
-    pub(crate) fn build(&self, workspace: &Workspace) -> Result {
-        fs::create_dir_all(folder(workspace))?;
-        (self.build)(workspace)
-    }
 }
 
 /// Installs what is missing, with apt-get.
-pub(crate) fn install(sh: &Shell) -> Result {
+///
+/// # Errors
+///
+/// If something is missing even then.
+pub(crate) fn install<'a>(sh: &Shell, software: impl IntoIterator<Item = &'a Software>) -> Result {
     const TRIES: u32 = 3;
     const PAUSE: Duration = Duration::from_secs(10);
 
-    let absent = ALL.iter().filter(|it| !it.is_present());
-    let packages: Vec<_> = absent.flat_map(|it| it.packages).collect();
+    let absent: Vec<_> = software.into_iter().filter(|it| !it.is_present()).collect();
+    let packages: Vec<_> = absent.iter().flat_map(|it| it.packages).collect();
     if packages.is_empty() {
         return Ok(());
     }
@@ -107,7 +128,13 @@ pub(crate) fn install(sh: &Shell) -> Result {
         thread::sleep(PAUSE);
         tried += 1;
     }
-    Ok(())
+    match absent.into_iter().find(|it| !it.is_present()) {
+        Some(it) => {
+            let missing = it.missing().join(", ");
+            Err(format!("{} is installed, and still lacks {missing}", it.name).into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// Debian ships the sources of Go libraries for the GOPATH mode, so this needs no network.

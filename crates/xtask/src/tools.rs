@@ -4,7 +4,7 @@ use xshell::{Shell, cmd};
 
 use crate::Result;
 
-/// A cargo subcommand that is installed from crates.io.
+/// A program that is installed from crates.io: a cargo subcommand, mostly.
 pub(crate) struct Tool {
     name: &'static str,
     version: &'static str,
@@ -18,6 +18,12 @@ pub(crate) const CARGO_DENY: Tool = Tool {
 pub(crate) const CARGO_HACK: Tool = Tool {
     name: "cargo-hack",
     version: "0.6.46",
+};
+
+/// Of the version that the benches are built with.
+pub(crate) const GUNGRAUN_RUNNER: Tool = Tool {
+    name: "gungraun-runner",
+    version: "0.20.0",
 };
 
 impl Tool {

@@ -1,0 +1,16 @@
+//! What is measured: a file for each group.
+
+mod breaker;
+mod limits;
+mod stack;
+
+use crate::group::Group;
+
+/// In the order of RESULTS.md.
+#[must_use]
+pub fn all() -> Vec<Group> {
+    vec![breaker::group(), stack::group(), limits::group()]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    thread,
+};
+
+use tokio::{sync::futures::Notified, time::Instant};
+
+use crate::{
+    Changes, Open, Permit, Rules, Snapshot,
+    machine::{Machine, Refusal},
+    memory::{Owner, Shared},
+    word::Word,
+};
+
+/// A circuit: what its calls said of a service, and whether it lets more of them through.
+///
+/// It is shared by its clones, and by all services that one
+/// [`CircuitBreakerLayer`](crate::CircuitBreakerLayer) makes. Without tower, ask it for a [`Permit`]
+/// before each call.
+#[derive(Clone)]
+pub struct Circuit {
+    shared: &'static Shared,
+    owner: Arc<Owner>,
+}
+
+impl Circuit {
+    /// A closed circuit.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self::with_cells_for(Arc::new(rules), busy_threads())
+    }
+
+    /// A closed circuit whose windows take little memory, and are slower if threads share it.
+    pub(crate) fn small(rules: Arc<Rules>) -> Self {
+        Self::with_cells_for(rules, 0)
+    }
+
+    fn with_cells_for(rules: Arc<Rules>, threads: usize) -> Self {
+        let owner = Owner::new(rules, threads);
+        Self {
+            shared: owner.shared(),
+            owner: Arc::new(owner),
+        }
+    }
+
+    /// Asks whether a call may be made, and takes a probe if the circuit is half-open.
+    ///
+    /// # Errors
+    /// If the circuit is open, or half-open and its probes are out.
+    #[inline]
+    pub fn admit(&self) -> Result<Permit, Open> {
+        match self.shared.gate.pass() {
+            Some(pass) => Ok(Permit::new(self.shared, pass)),
+            None => self.ask_to_admit(),
+        }
+    }
+
+    /// Refuses all calls until [`Circuit::reset`].
+    pub fn force_open(&self) {
+        self.ask(|machine| machine.force_open(Instant::now()));
+    }
+
+    /// Admits all calls and counts none until [`Circuit::reset`].
+    pub fn disable(&self) {
+        self.ask(|machine| machine.disable(Instant::now()));
+    }
+
+    /// Closes the circuit, from whatever state, and forgets what it counted and how often it opened.
+    pub fn reset(&self) {
+        self.ask(|machine| machine.reset(Instant::now()));
+    }
+
+    /// What the circuit has seen.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let snapshot = self.ask(|machine| machine.snapshot(Instant::now()));
+        Snapshot {
+            refused: self.shared.refused.load(Ordering::Relaxed),
+            ..snapshot
+        }
+    }
+
+    /// The changes of state from now on.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        let seen = self.ask(|machine| machine.generation());
+        Changes::new(Arc::downgrade(&self.owner), self.shared, seen)
+    }
+
+    /// Whether all calls pass, and what that was read from: while it is the same, no state has changed.
+    #[inline]
+    pub(crate) fn word(&self) -> Word {
+        self.shared.gate.word()
+    }
+
+    /// Whether a call would be admitted now.
+    pub(crate) fn peek(&self) -> Result<(), Refusal> {
+        self.ask(|machine| machine.peek(Instant::now()))
+    }
+
+    /// Resolves at the next change after this call.
+    pub(crate) fn moved(&self) -> Notified<'static> {
+        self.shared.moved.notified()
+    }
+
+    /// Counts a refusal.
+    pub(crate) fn refused(&self, refusal: &Refusal) -> Open {
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        let name = self.owner.rules().name.clone();
+        let open = Open::new(name, refusal.reason, refusal.retry_after);
+        crate::event::refused(&open);
+        open
+    }
+
+    #[cold]
+    fn ask_to_admit(&self) -> Result<Permit, Open> {
+        let now = Instant::now();
+        match self.ask(|machine| machine.admit(now)) {
+            Ok(pass) => Ok(Permit::new(self.shared, pass)),
+            Err(refusal) => Err(self.refused(&refusal)),
+        }
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&mut Machine) -> T) -> T {
+        self.shared.ask(question)
+    }
+}
+
+impl From<Rules> for Circuit {
+    fn from(rules: Rules) -> Self {
+        Self::new(rules)
+    }
+}
+
+impl fmt::Debug for Circuit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Circuit").field(&self.snapshot()).finish()
+    }
+}
+
+/// As many threads as can be at work at once, and some more, for those that block now and then.
+fn busy_threads() -> usize {
+    match thread::available_parallelism() {
+        Ok(cores) if cores.get() > 1 => (2 * cores.get()).clamp(4, 64),
+        // With one core there is never more than one at work.
+        _ => 0,
+    }
+}

@@ -1,0 +1,175 @@
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    Change, Name, Rules, Verdict,
+    cells::Counted,
+    machine::Machine,
+    meter::Meter,
+    pass::Pass,
+    sync::{AtomicU64, Mutex, MutexGuard, Ordering},
+    word::Word,
+};
+
+/// A machine under a lock, and what spares calls the lock while all goes well.
+///
+/// The word is what the machine said last, written under its lock and read without. A call that the
+/// word admits, and that succeeds, is counted in the meters and asks nobody; all else is put to the
+/// machine. Who reads the word just before it changes makes a call that came just before the change.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    word: AtomicU64,
+    meters: &'static [Meter],
+    needs_clock: bool,
+    /// The shortest time from which a rule calls a call slow: without one no call is timed.
+    slow_from: Option<Duration>,
+    machine: Mutex<Machine>,
+}
+
+/// What became of a circuit, for those who are told when the lock is free again.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) name: Option<Name>,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Gate {
+    /// The meters are never freed, nor is what they are part of: see [`crate::memory`].
+    pub(crate) fn new(rules: Arc<Rules>, threads: usize, now: Instant) -> Self {
+        let meters = rules.shapes().map(|shape| Meter::new(shape, threads, now));
+        let meters: &[Meter] = Vec::leak(meters.collect());
+        let machine = Machine::new(rules, meters, 1, now);
+        Self {
+            word: AtomicU64::new(machine.word().0),
+            meters,
+            needs_clock: meters.iter().any(Meter::has_steps),
+            slow_from: meters.iter().filter_map(|it| it.shape().slow_from).min(),
+            machine: Mutex::new(machine),
+        }
+    }
+
+    /// Begins anew, with rules of the same shapes.
+    pub(crate) fn begin(&self, rules: Arc<Rules>, now: Instant) {
+        let mut machine = self.lock();
+        let skipped = self.meters.iter().map(|it| it.begin(now)).max();
+        let generation = machine.generation() + 1 + skipped.unwrap_or(0);
+        *machine = Machine::new(rules, self.meters, generation, now);
+        self.publish(&machine);
+    }
+
+    /// From now on all outcomes are late.
+    pub(crate) fn retire(&self) {
+        let mut machine = self.lock();
+        machine.retire();
+        self.publish(&machine);
+    }
+
+    #[inline]
+    pub(crate) fn word(&self) -> Word {
+        Word(self.word.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    pub(crate) fn slow_from(&self) -> Option<Duration> {
+        self.slow_from
+    }
+
+    /// A pass for a call about which nobody need be asked.
+    #[inline]
+    pub(crate) fn pass(&self) -> Option<Pass> {
+        let word = self.word();
+        word.admits_unasked()
+            .then(|| Pass::new(word.generation(), None))
+    }
+
+    /// Takes a pass back with the verdict on its call.
+    #[inline]
+    pub(crate) fn settle(
+        &self,
+        pass: Pass,
+        verdict: Verdict,
+        started: Option<Instant>,
+    ) -> Option<Box<News>> {
+        match verdict {
+            Verdict::Ignore if pass.probe().is_none() => None,
+            Verdict::Success if self.word() == Word::quiet(pass.generation()) => {
+                if self.meters.is_empty() {
+                    return None;
+                }
+                self.succeed(pass, started)
+            }
+            _ => self.tell(pass, verdict, started),
+        }
+    }
+
+    /// Counts a success in the meters.
+    fn succeed(&self, pass: Pass, started: Option<Instant>) -> Option<Box<News>> {
+        let generation = pass.generation();
+        let now = (self.needs_clock || started.is_some()).then(Instant::now);
+        if let (Some(started), Some(now), Some(slow_from)) = (started, now, self.slow_from)
+            && now.saturating_duration_since(started) >= slow_from
+        {
+            return self.tell(pass, Verdict::Success, Some(started));
+        }
+        let mut is_new_step = false;
+        for meter in self.meters {
+            let tag = meter.tag(generation, now);
+            let mut counted = meter.count(tag);
+            while counted == Counted::Full && self.ask(|machine| machine.relieve(generation, now)).0
+            {
+                counted = meter.count(tag);
+            }
+            is_new_step |= counted == Counted::First && meter.has_steps();
+        }
+        match now {
+            // Good calls have left the window: what is left can be too bad.
+            Some(now) if is_new_step => self.ask(|machine| machine.evaluate(generation, now)).1,
+            _ => None,
+        }
+    }
+
+    /// Puts an outcome to the machine.
+    #[cold]
+    fn tell(&self, pass: Pass, verdict: Verdict, started: Option<Instant>) -> Option<Box<News>> {
+        let now = Instant::now();
+        let took = started.map_or(Duration::ZERO, |it| now.saturating_duration_since(it));
+        self.ask(|machine| machine.settle(pass, verdict, took, now))
+            .1
+    }
+
+    /// The lock is held for one question or command. Nobody is told of what came of it until it is
+    /// free again.
+    pub(crate) fn ask<T>(
+        &self,
+        question: impl FnOnce(&mut Machine) -> T,
+    ) -> (T, Option<Box<News>>) {
+        let mut machine = self.lock();
+        let seen = machine.generation();
+        let answer = question(&mut machine);
+        self.publish(&machine);
+        let news = (machine.generation() != seen).then(|| {
+            Box::new(News {
+                name: machine.rules().name.clone(),
+                changes: machine.changes_since(seen).collect(),
+            })
+        });
+        (answer, news)
+    }
+
+    fn publish(&self, machine: &Machine) {
+        let word = machine.word();
+        // Mostly it is the same, and need not be taken from those who read it.
+        if word != self.word() {
+            self.word.store(word.0, Ordering::Release);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        // No code but ours runs under the lock, and none of it panics half-way.
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

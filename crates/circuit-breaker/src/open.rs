@@ -1,0 +1,64 @@
+use std::{error::Error, fmt, time::Duration};
+
+use crate::{Name, Reason};
+
+/// A call was refused, since the circuit is open.
+///
+/// It is found in a [`BoxError`](crate::BoxError) by `downcast_ref::<Open>()`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Open {
+    name: Option<Name>,
+    reason: Reason,
+    retry_after: Option<Duration>,
+}
+
+impl Open {
+    pub(crate) const fn new(
+        name: Option<Name>,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        Self {
+            name,
+            reason,
+            retry_after,
+        }
+    }
+
+    /// What the circuit is called.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Why the circuit opened.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// After what time the circuit admits a probe.
+    ///
+    /// Nothing when that is not known: while other calls probe a half-open circuit, and when it is
+    /// forced open.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("circuit ")?;
+        if let Some(name) = &self.name {
+            write!(f, "{name} ")?;
+        }
+        match (self.reason, self.retry_after) {
+            (Reason::Forced, _) => f.write_str("is forced open"),
+            (reason, Some(wait)) => write!(f, "is open ({reason}), the next try in {wait:?}"),
+            (reason, None) => write!(f, "is half-open ({reason}), its probes are out"),
+        }
+    }
+}
+
+impl Error for Open {}

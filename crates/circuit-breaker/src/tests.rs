@@ -1,0 +1,6 @@
+//! Tests of plain values. They stand apart from them, since the model check includes those files.
+
+mod call_window;
+mod cells;
+mod open_time;
+mod time_window;

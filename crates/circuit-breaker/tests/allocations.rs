@@ -1,0 +1,82 @@
+//! What a call allocates: nothing, unless it is refused.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use allocation_counter::{AllocationInfo, measure};
+use mainstay_circuit_breaker::{
+    Circuit, CircuitBreakerLayer, ConsecutiveFailures, FailureRate, Rules, SlowCallRate, Window,
+};
+use tower::{Layer, Service};
+
+#[test]
+fn an_admitted_call_allocates_nothing() {
+    let last_calls = Window::last_calls(100, 10).unwrap();
+    let last_time = Window::last_time(Duration::from_secs(10), 10).unwrap();
+    let slow = SlowCallRate::new(0.5, Duration::from_secs(60), last_time).unwrap();
+    for rules in [
+        Rules::new(ConsecutiveFailures::new(5).unwrap()),
+        Rules::new(FailureRate::new(0.5, last_calls).unwrap()),
+        Rules::new(FailureRate::new(0.5, last_time).unwrap()),
+        Rules::new(slow),
+    ] {
+        let mut service = CircuitBreakerLayer::new(rules.clone()).layer(Hello);
+        // A thread's first call may set something up for it.
+        call(&mut service);
+        let allocated = measure(|| {
+            for _ in 0..1_000 {
+                call(&mut service);
+            }
+        });
+        assert_eq!(allocated.count_total, 0, "{rules:?}");
+    }
+}
+
+#[test]
+fn a_refused_call_allocates_its_refusal() {
+    let rules = Rules::new(ConsecutiveFailures::new(1).unwrap()).with_name("hello");
+    let circuit = Circuit::new(rules);
+    circuit.force_open();
+    let mut service = CircuitBreakerLayer::new(circuit).layer(Hello);
+    let AllocationInfo {
+        count_total,
+        count_current,
+        ..
+    } = measure(|| {
+        for _ in 0..1_000 {
+            call(&mut service);
+        }
+    });
+    assert_eq!((count_total, count_current), (1_000, 0));
+}
+
+fn call<S>(service: &mut S)
+where
+    S: Service<(), Response = &'static str, Future: Unpin>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let mut response = std::pin::pin!(service.call(()));
+    assert!(response.as_mut().poll(&mut cx).is_ready());
+}
+
+#[derive(Clone)]
+struct Hello;
+
+impl Service<()> for Hello {
+    type Response = &'static str;
+    type Error = Infallible;
+    type Future = Ready<Result<&'static str, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        ready(Ok("hello"))
+    }
+}

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod limits;
+mod pool;
 mod stack;
 
 use crate::group::Group;
@@ -9,7 +10,12 @@ use crate::group::Group;
 /// In the order of RESULTS.md.
 #[must_use]
 pub fn all() -> Vec<Group> {
-    vec![breaker::group(), stack::group(), limits::group()]
+    vec![
+        breaker::group(),
+        pool::group(),
+        stack::group(),
+        limits::group(),
+    ]
 }
 
 #[cfg(test)]

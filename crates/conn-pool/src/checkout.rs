@@ -73,6 +73,7 @@ impl<C: Connection, K, L: Lending<C>> Unpin for Checkout<'_, C, K, L> {}
 impl<'p, C: Connection, K, L: Lending<C>> Future for Checkout<'p, C, K, L> {
     type Output = Result<Lease<'p, C, L>, AcquireError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         loop {
@@ -81,7 +82,10 @@ impl<'p, C: Connection, K, L: Lending<C>> Future for Checkout<'p, C, K, L> {
                 Whose::Borrowed(pool) => (pool.desk(), Home::Borrowed(pool.desk())),
                 Whose::Owned(pool) => (pool.desk(), Home::Owned(pool.desk().clone())),
             };
-            let grant = ready!(this.turn.poll(desk, this.lane, this.place, cx))?;
+            let grant = match ready!(this.turn.poll(desk, this.lane, this.place, cx)) {
+                Ok(grant) => grant,
+                Err(error) => return Poll::Ready(Err(*error)),
+            };
             let lease: Lease<'p, C, L> = Lease::new(home, grant);
             // It may have broken while it was idle. One that was handed over was not.
             if has_waited || !lease.is_broken() {
@@ -92,6 +96,7 @@ impl<'p, C: Connection, K, L: Lending<C>> Future for Checkout<'p, C, K, L> {
 }
 
 impl<C: Connection, K, L: Lending<C>> Drop for Checkout<'_, C, K, L> {
+    #[inline]
     fn drop(&mut self) {
         let pool = match &self.pool {
             Whose::Borrowed(pool) => pool,

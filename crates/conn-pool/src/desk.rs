@@ -28,6 +28,7 @@ impl<R: Lend> Desk<R> {
     }
 
     /// Looks, without a change that has effects.
+    #[inline]
     pub(crate) fn read<T>(&self, look: impl FnOnce(&mut Book<R>) -> T) -> T {
         look(&mut self.book.lock())
     }
@@ -38,6 +39,29 @@ impl<R: Lend> Desk<R> {
         let answer = entry(&mut self.book.lock(), &mut fx);
         self.follow_up(fx);
         answer
+    }
+
+    /// A lease ends.
+    pub(crate) fn give_back(&self, note: u32, one: R, broken: bool, now: Instant) {
+        let mut book = self.book.lock();
+        let one = if broken {
+            one
+        } else {
+            match book.give_back_quickly(note, one, now) {
+                Ok(waker) => {
+                    drop(book);
+                    if let Some(waker) = waker {
+                        waker.wake();
+                    }
+                    return;
+                }
+                Err(one) => one,
+            }
+        };
+        let mut fx = Effects::none();
+        book.give_back(note, one, broken, now, &mut fx);
+        drop(book);
+        self.follow_up(fx);
     }
 
     fn follow_up(&self, fx: Effects<R>) {
@@ -67,15 +91,22 @@ impl Turn {
     }
 
     /// Gets the lease, or waits for it.
+    #[inline]
     pub(crate) fn poll<R: Lend>(
         &mut self,
         desk: &Desk<R>,
         lane: u32,
         place: &'static Location<'static>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Grant<R>, AcquireError>> {
+    ) -> Poll<Result<Grant<R>, Box<AcquireError>>> {
         match self.0 {
-            None => self.join(desk, lane, place, cx),
+            None => {
+                let now = Instant::now();
+                match desk.read(|book| book.acquire(lane, now, place)) {
+                    Some(grant) => Poll::Ready(Ok(grant)),
+                    None => self.join(desk, lane, now, place, cx),
+                }
+            }
             Some(waiter) => self.look(desk, waiter, cx),
         }
     }
@@ -84,13 +115,10 @@ impl Turn {
         &mut self,
         desk: &Desk<R>,
         lane: u32,
+        now: Instant,
         place: &'static Location<'static>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Grant<R>, AcquireError>> {
-        let now = Instant::now();
-        if let Some(grant) = desk.read(|book| book.acquire(lane, now, place)) {
-            return Poll::Ready(Ok(grant));
-        }
+    ) -> Poll<Result<Grant<R>, Box<AcquireError>>> {
         // A waker is foreign code, which is not run under the lock.
         let mut waker = Some(cx.waker().clone());
         match desk.enter(|book, fx| book.join(lane, now, place, &mut waker, fx)) {
@@ -108,7 +136,7 @@ impl Turn {
         desk: &Desk<R>,
         waiter: u32,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Grant<R>, AcquireError>> {
+    ) -> Poll<Result<Grant<R>, Box<AcquireError>>> {
         let fetch = |book: &mut Book<R>| match book.fetch(waiter) {
             Poll::Pending => Err(book.will_wake(waiter, cx.waker())),
             Poll::Ready(outcome) => Ok(outcome),
@@ -136,6 +164,7 @@ impl Turn {
     }
 
     /// Leaves the queue; a lease that came meanwhile goes to the next in it.
+    #[inline]
     pub(crate) fn give_up<R: Lend>(&mut self, desk: &Desk<R>) {
         if let Some(waiter) = self.0.take() {
             let now = Instant::now();

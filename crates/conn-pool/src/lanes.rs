@@ -68,6 +68,7 @@ impl<K> Lanes<K> {
         lane
     }
 
+    #[inline]
     pub(crate) fn let_go<R: Lend>(&self, lane: u32, desk: &Desk<R>) {
         if lane != ONLY {
             let now = Instant::now();

@@ -34,6 +34,7 @@ pub(crate) enum Home<'p, R> {
 }
 
 impl<'p, C: Connection, L: Lending<C>> Lease<'p, C, L> {
+    #[inline]
     pub(crate) fn new(desk: Home<'p, L::Ref>, grant: Grant<L::Ref>) -> Self {
         Self {
             desk,
@@ -87,6 +88,7 @@ impl<'p, C: Connection, L: Lending<C>> Lease<'p, C, L> {
         self.is_new
     }
 
+    #[inline]
     fn connection(&self) -> &C {
         match &self.one {
             Some(one) => one,
@@ -125,6 +127,7 @@ impl<C: Connection> DerefMut for Lease<'_, C, Whole> {
 }
 
 impl<C: Connection, L: Lending<C>> Drop for Lease<'_, C, L> {
+    #[inline]
     fn drop(&mut self) {
         let Some(one) = self.one.take() else {
             return;
@@ -134,8 +137,7 @@ impl<C: Connection, L: Lending<C>> Drop for Lease<'_, C, L> {
             AssertUnwindSafe(|| one.is_broken() || (thread::panicking() && !one.is_reusable()));
         let broken = catch_unwind(ask).unwrap_or(true);
         let now = Instant::now();
-        self.desk
-            .enter(|book, fx| book.give_back(self.note, one, broken, now, fx));
+        self.desk.give_back(self.note, one, broken, now);
     }
 }
 
@@ -148,6 +150,7 @@ impl<C: Connection, L: Lending<C>> fmt::Debug for Lease<'_, C, L> {
 impl<R> Deref for Home<'_, R> {
     type Target = Arc<Desk<R>>;
 
+    #[inline]
     fn deref(&self) -> &Arc<Desk<R>> {
         match self {
             Self::Borrowed(desk) => desk,

@@ -92,6 +92,7 @@ impl<R: Lend> Book<R> {
         let slot = &mut self.slots[id];
         slot.born = now;
         slot.idle_since = now;
+        slot.good_at = now;
         slot.checked = now;
         slot.jitter = jitter;
         slot.expires = later(now, self.times.lifetime.mul_f64(1.0 - JITTER * jitter));

@@ -49,7 +49,7 @@ pub(crate) struct Waiter<R> {
     pub(crate) since: Instant,
     pub(crate) place: &'static Location<'static>,
     pub(crate) waker: Option<Waker>,
-    pub(crate) outcome: Option<Result<Grant<R>, AcquireError>>,
+    pub(crate) outcome: Option<Result<Grant<R>, Box<AcquireError>>>,
 }
 
 /// A lease that is out.

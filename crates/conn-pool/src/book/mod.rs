@@ -96,7 +96,7 @@ pub(crate) struct Grant<R> {
 /// What came of joining the queue.
 pub(crate) enum Joined<R> {
     Granted(Grant<R>),
-    Refused(AcquireError),
+    Refused(Box<AcquireError>),
     Waiting(u32),
 }
 
@@ -148,6 +148,7 @@ impl<R: Lend> Book<R> {
     }
 
     /// A lease, if there is one for which nobody waits.
+    #[inline]
     pub(crate) fn acquire(
         &mut self,
         lane: u32,
@@ -165,6 +166,71 @@ impl<R: Lend> Book<R> {
         Some(self.lend(slot, now, place))
     }
 
+    /// A lease ends, and nothing comes of it but that the connection is at home, or with the first in
+    /// the queue, who is to be woken. Otherwise it is not given back.
+    pub(crate) fn give_back_quickly(
+        &mut self,
+        note: u32,
+        one: R,
+        now: Instant,
+    ) -> Result<Option<Waker>, R> {
+        let id = self.notes[note].slot;
+        let slot = &mut self.slots[id];
+        if slot.state != State::Lent
+            || slot.doomed.is_some()
+            || self.census.live() > self.counts.max_size
+        {
+            return Err(one);
+        }
+        if !self.waiting.is_empty() {
+            let waiter = self.lanes[slot.lane].waiters.head();
+            // Over many targets it may be due to another.
+            if self.lanes.len() > 1 || waiter == NONE {
+                return Err(one);
+            }
+            return Ok(self.hand_over(note, one, waiter, now));
+        }
+        self.out.remove(&mut self.notes, note);
+        self.notes.remove(note);
+        let (lane, load) = (slot.lane, slot.leases);
+        slot.take_home(one);
+        slot.leases = load - 1;
+        if load == 1 {
+            slot.idle_since = now;
+            slot.good_at = now;
+        }
+        let levels = &mut self.lanes[lane].levels;
+        if load < self.max_leases {
+            levels.shift(&mut self.slots, id, load, load - 1);
+        } else {
+            levels.insert(&mut self.slots, id, load - 1);
+        }
+        if load == 1 {
+            self.set(id, State::Idle);
+        }
+        Ok(None)
+    }
+
+    /// The lease goes from one to the next, and nothing else changes.
+    fn hand_over(&mut self, note: u32, one: R, waiter: u32, now: Instant) -> Option<Waker> {
+        self.unlink(waiter);
+        let it = &mut self.waiters[waiter];
+        self.out.remove(&mut self.notes, note);
+        let new_note = &mut self.notes[note];
+        new_note.at = now;
+        new_note.place = it.place;
+        new_note.reported = false;
+        self.out.push_back(&mut self.notes, note);
+        self.tally.leased += 1;
+        self.tally.wait(now.saturating_duration_since(it.since));
+        it.outcome = Some(Ok(Grant {
+            one,
+            note,
+            new: false,
+        }));
+        it.waker.take()
+    }
+
     /// A lease, or a place in the queue, for which the waker is taken.
     pub(crate) fn join(
         &mut self,
@@ -175,14 +241,14 @@ impl<R: Lend> Book<R> {
         fx: &mut Effects<R>,
     ) -> Joined<R> {
         if self.closed {
-            return Joined::Refused(self.closed_error());
+            return Joined::Refused(Box::new(self.closed_error()));
         }
         if let Some(grant) = self.acquire(lane, now, place) {
             return Joined::Granted(grant);
         }
         if let Some(error) = self.hopeless(lane, now) {
             self.tally.refused += 1;
-            return Joined::Refused(error);
+            return Joined::Refused(Box::new(error));
         }
         let waker = waker.take().unwrap_or_else(|| Waker::noop().clone());
         let waiter = Waiter::new(lane, self.tickets, now, place, waker);
@@ -210,7 +276,7 @@ impl<R: Lend> Book<R> {
     }
 
     /// What became of a waiter; it is gone once that is told.
-    pub(crate) fn fetch(&mut self, waiter: u32) -> Poll<Result<Grant<R>, AcquireError>> {
+    pub(crate) fn fetch(&mut self, waiter: u32) -> Poll<Result<Grant<R>, Box<AcquireError>>> {
         match self.waiters[waiter].outcome.take() {
             None => Poll::Pending,
             Some(outcome) => {
@@ -237,7 +303,7 @@ impl<R: Lend> Book<R> {
         waiter: u32,
         now: Instant,
         fx: &mut Effects<R>,
-    ) -> (Option<Waker>, Option<AcquireError>) {
+    ) -> (Option<Waker>, Option<Box<AcquireError>>) {
         if self.waiters[waiter].outcome.is_none() {
             self.unlink(waiter);
         }
@@ -283,6 +349,7 @@ impl<R: Lend> Book<R> {
         }
         if load == 1 {
             self.slots[id].idle_since = now;
+            self.slots[id].good_at = now;
             self.set(id, State::Idle);
         }
         if broken {
@@ -511,17 +578,19 @@ impl<R: Lend> Book<R> {
     }
 
     /// Whether a check must precede the next lease.
+    #[inline]
     fn is_stale(&self, id: u32, now: Instant) -> bool {
         let slot = &self.slots[id];
         if slot.state != State::Idle {
             return false;
         }
-        let good_at = slot.good_at();
+        let good_at = slot.good_at;
         let doubted_at = self.lanes[slot.lane].doubted_at;
         now.saturating_duration_since(good_at) > self.times.check_after_idle
             || doubted_at.is_some_and(|doubted_at| good_at < doubted_at)
     }
 
+    #[inline]
     fn lend(&mut self, id: u32, now: Instant, place: &'static Location<'static>) -> Grant<R> {
         let slot = &mut self.slots[id];
         let (lane, load) = (slot.lane, slot.leases);
@@ -684,6 +753,7 @@ impl<R: Lend> Book<R> {
         fx.changed = true;
     }
 
+    #[inline]
     fn set(&mut self, id: u32, to: State) {
         let slot = &mut self.slots[id];
         let from = std::mem::replace(&mut slot.state, to);
@@ -724,7 +794,12 @@ impl<R: Lend> Book<R> {
     }
 
     /// Tells a waiter what became of it.
-    fn tell(&mut self, waiter: u32, outcome: Result<Grant<R>, AcquireError>, fx: &mut Effects<R>) {
+    fn tell(
+        &mut self,
+        waiter: u32,
+        outcome: Result<Grant<R>, Box<AcquireError>>,
+        fx: &mut Effects<R>,
+    ) {
         self.unlink(waiter);
         let waiter = &mut self.waiters[waiter];
         waiter.outcome = Some(outcome);
@@ -753,7 +828,7 @@ impl<R: Lend> Book<R> {
             AcquireError::BackendDown(_) => self.tally.refused += 1,
             AcquireError::Closed(_) => {}
         }
-        self.tell(waiter, Err(error), fx);
+        self.tell(waiter, Err(Box::new(error)), fx);
     }
 
     /// How long one may wait.

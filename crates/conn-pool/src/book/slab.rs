@@ -45,6 +45,7 @@ impl<T> Slab<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
         if self.vacant == NONE {
@@ -60,6 +61,7 @@ impl<T> Slab<T> {
         id
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, id: u32) -> T {
         let entry = &mut self.entries[id as usize];
         match std::mem::replace(entry, Entry::Vacant(self.vacant)) {
@@ -89,6 +91,7 @@ impl<T> Slab<T> {
 impl<T> Index<u32> for Slab<T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, id: u32) -> &T {
         match &self.entries[id as usize] {
             Entry::Taken(value) => value,
@@ -98,6 +101,7 @@ impl<T> Index<u32> for Slab<T> {
 }
 
 impl<T> IndexMut<u32> for Slab<T> {
+    #[inline]
     fn index_mut(&mut self, id: u32) -> &mut T {
         match &mut self.entries[id as usize] {
             Entry::Taken(value) => value,
@@ -133,6 +137,7 @@ impl List {
         slab[id].links().next
     }
 
+    #[inline]
     pub(crate) fn push_front<T: Linked>(&mut self, slab: &mut Slab<T>, id: u32) {
         *slab[id].links_mut() = Links {
             prev: NONE,
@@ -145,6 +150,7 @@ impl List {
         self.head = id;
     }
 
+    #[inline]
     pub(crate) fn push_back<T: Linked>(&mut self, slab: &mut Slab<T>, id: u32) {
         *slab[id].links_mut() = Links {
             prev: self.tail,
@@ -157,6 +163,7 @@ impl List {
         self.tail = id;
     }
 
+    #[inline]
     pub(crate) fn remove<T: Linked>(&mut self, slab: &mut Slab<T>, id: u32) {
         let Links { prev, next } = std::mem::replace(slab[id].links_mut(), Links::NOWHERE);
         match prev {

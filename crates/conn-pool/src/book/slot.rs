@@ -48,6 +48,8 @@ pub(crate) struct Slot<R> {
     pub(crate) born: Instant,
     pub(crate) expires: Instant,
     pub(crate) idle_since: Instant,
+    /// When it came back or passed a check.
+    pub(crate) good_at: Instant,
     /// When a check was last passed.
     pub(crate) checked: Instant,
     /// Between 0 and 1, and the same for all its life.
@@ -126,6 +128,7 @@ impl<R: Lend> Slot<R> {
             born: now,
             expires: now,
             idle_since: now,
+            good_at: now,
             checked: now,
             jitter: 0.0,
             probing: false,
@@ -136,22 +139,19 @@ impl<R: Lend> Slot<R> {
         }
     }
 
+    #[inline]
     pub(crate) fn lend(&mut self) -> R {
         let one = self.spares.pop().or_else(|| R::lend(&mut self.home));
         one.unwrap_or_else(|| unreachable!("lent although it is away"))
     }
 
+    #[inline]
     pub(crate) fn take_home(&mut self, one: R) {
         if self.home.is_none() {
             self.home = Some(one);
         } else {
             self.spares.push(one);
         }
-    }
-
-    /// When it was last known to be good.
-    pub(crate) fn good_at(&self) -> Instant {
-        self.idle_since.max(self.checked)
     }
 }
 
@@ -174,6 +174,7 @@ impl Levels {
     }
 
     /// The newest of the least loaded.
+    #[inline]
     pub(crate) fn first(&self) -> Option<u32> {
         let list = self.lists.get(self.least)?;
         (!list.is_empty()).then(|| list.head())
@@ -184,6 +185,7 @@ impl Levels {
         &self.lists
     }
 
+    #[inline]
     pub(crate) fn insert<R>(&mut self, slots: &mut Slab<Slot<R>>, id: u32, load: u32) {
         self.list(load).push_front(slots, id);
         self.least = self.least.min(load as usize);
@@ -195,12 +197,14 @@ impl Levels {
         self.least = self.least.min(load as usize);
     }
 
+    #[inline]
     pub(crate) fn remove<R>(&mut self, slots: &mut Slab<Slot<R>>, id: u32, load: u32) {
         self.lists[load as usize].remove(slots, id);
         self.settle();
     }
 
     /// As removal and insertion, without a look at all levels in between.
+    #[inline]
     pub(crate) fn shift<R>(&mut self, slots: &mut Slab<Slot<R>>, id: u32, from: u32, to: u32) {
         self.lists[from as usize].remove(slots, id);
         self.list(to).push_front(slots, id);
@@ -208,6 +212,7 @@ impl Levels {
         self.settle();
     }
 
+    #[inline]
     fn list(&mut self, load: u32) -> &mut List {
         let load = load as usize;
         if load >= self.lists.len() {
@@ -216,6 +221,7 @@ impl Levels {
         &mut self.lists[load]
     }
 
+    #[inline]
     fn settle(&mut self) {
         while self.lists.get(self.least).is_some_and(List::is_empty) {
             self.least += 1;

@@ -105,7 +105,13 @@ impl<R: Lend> Driver<R> {
             Op::GiveBack(which, broken) => {
                 if let Some(Grant { one, note, .. }) = pick(&mut self.leases, which) {
                     let number = (self.number)(&one);
-                    self.book.give_back(note, one, broken, now, &mut fx);
+                    let quick = match broken {
+                        false => self.book.give_back_quickly(note, one, now),
+                        true => Err(one),
+                    };
+                    if let Err(one) = quick {
+                        self.book.give_back(note, one, broken, now, &mut fx);
+                    }
                     self.model_return(number, broken);
                 }
             }

@@ -92,7 +92,10 @@ impl<R: Lend> Book<R> {
         } else {
             slot.take_home(one);
         }
-        slot.checked = now;
+        if passed {
+            slot.checked = now;
+            slot.good_at = now;
+        }
         if std::mem::take(&mut slot.probing) {
             let is_open = matches!(slot.state, State::Idle | State::Lent);
             if passed && is_open {
@@ -239,7 +242,7 @@ impl<R: Lend> Book<R> {
     fn keep_alive_at(&self, slot: &Slot<R>) -> Option<Instant> {
         let every = self.times.keep_alive?.mul_f64(1.0 - JITTER * slot.jitter);
         match slot.state {
-            State::Idle if self.max_leases == 1 => Some(later(slot.good_at(), every)),
+            State::Idle if self.max_leases == 1 => Some(later(slot.good_at, every)),
             // That one of many calls went well says nothing of the next.
             State::Idle | State::Lent if self.max_leases > 1 && !slot.probing => {
                 Some(later(slot.checked, every))

@@ -121,8 +121,7 @@ impl<R: Lend + Send + 'static> Pool<R> {
         let users = &(self.conn)(&grant.one).users;
         users.fetch_sub(1, Ordering::SeqCst);
         let Grant { one, note, .. } = grant;
-        self.desk
-            .enter(|book, fx| book.give_back(note, one, broken, Instant::now(), fx));
+        self.desk.give_back(note, one, broken, Instant::now());
         self.desk.read(|book| book.audit());
     }
 

@@ -60,7 +60,6 @@ impl<R: Lend> Book<R> {
         }
         let mut waiting = self.lanes.iter();
         assert!(waiting.all(|(id, lane)| (lane.waiting > 0) == self.waiting.contains(&id)));
-        assert_eq!(walk(&self.out, &self.notes).len() as u32, self.notes.len());
     }
 
     /// Whether somebody waits although there is something to lend, or a place for something.

@@ -54,7 +54,6 @@ pub(crate) struct Waiter<R> {
 
 /// A lease that is out.
 pub(crate) struct Note {
-    links: Links,
     pub(crate) slot: u32,
     pub(crate) at: Instant,
     pub(crate) place: &'static Location<'static>,
@@ -158,7 +157,6 @@ impl<R> Waiter<R> {
 impl Note {
     pub(crate) const fn new(slot: u32, at: Instant, place: &'static Location<'static>) -> Self {
         Self {
-            links: Links::NOWHERE,
             slot,
             at,
             place,
@@ -168,16 +166,6 @@ impl Note {
 }
 
 impl<R> Linked for Waiter<R> {
-    fn links(&self) -> Links {
-        self.links
-    }
-
-    fn links_mut(&mut self) -> &mut Links {
-        &mut self.links
-    }
-}
-
-impl Linked for Note {
     fn links(&self) -> Links {
         self.links
     }

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::connects::Recovery;
 use self::lane::{Lane, Note, Waiter};
-use self::slab::{List, NONE, Slab};
+use self::slab::{NONE, Slab};
 #[allow(unreachable_pub, reason = "in the bounds of a sealed trait")]
 pub use self::slot::Lend;
 use self::slot::{Census, Slot, State};
@@ -49,8 +49,6 @@ pub(crate) struct Book<R> {
     lanes: Slab<Lane>,
     waiters: Slab<Waiter<R>>,
     notes: Slab<Note>,
-    /// The leases that are out, the oldest first.
-    out: List,
     /// The lanes that have waiters.
     waiting: Vec<u32>,
     /// The sum of those of the lanes.
@@ -134,7 +132,6 @@ impl<R: Lend> Book<R> {
             lanes,
             waiters: Slab::new(),
             notes: Slab::new(),
-            out: List::EMPTY,
             waiting: Vec::new(),
             census: Census::NONE,
             tickets: 0,
@@ -190,7 +187,6 @@ impl<R: Lend> Book<R> {
             }
             return Ok(self.hand_over(note, one, waiter, now));
         }
-        self.out.remove(&mut self.notes, note);
         self.notes.remove(note);
         let (lane, load) = (slot.lane, slot.leases);
         slot.take_home(one);
@@ -215,12 +211,10 @@ impl<R: Lend> Book<R> {
     fn hand_over(&mut self, note: u32, one: R, waiter: u32, now: Instant) -> Option<Waker> {
         self.unlink(waiter);
         let it = &mut self.waiters[waiter];
-        self.out.remove(&mut self.notes, note);
         let new_note = &mut self.notes[note];
         new_note.at = now;
         new_note.place = it.place;
         new_note.reported = false;
-        self.out.push_back(&mut self.notes, note);
         self.tally.leased += 1;
         self.tally.wait(now.saturating_duration_since(it.since));
         it.outcome = Some(Ok(Grant {
@@ -327,7 +321,6 @@ impl<R: Lend> Book<R> {
         now: Instant,
         fx: &mut Effects<R>,
     ) {
-        self.out.remove(&mut self.notes, note);
         let id = self.notes.remove(note).slot;
         let slot = &mut self.slots[id];
         let (lane, load) = (slot.lane, slot.leases);
@@ -366,7 +359,6 @@ impl<R: Lend> Book<R> {
 
     /// A lease ends, and its connection is the pool's no more.
     pub(crate) fn detach(&mut self, note: u32, fx: &mut Effects<R>) {
-        self.out.remove(&mut self.notes, note);
         let id = self.notes.remove(note).slot;
         self.tally.close(CloseReason::Detached);
         self.remove(id, fx);
@@ -554,10 +546,8 @@ impl<R: Lend> Book<R> {
 
     pub(crate) fn snapshot(&self, now: Instant) -> Snapshot {
         let tally = self.tally.clone();
-        let oldest = match self.out.head() {
-            NONE => None,
-            head => Some(&self.notes[head]),
-        };
+        let notes = self.notes.iter().map(|(_, note)| note);
+        let oldest = notes.min_by_key(|note| note.at);
         Snapshot {
             sizes: self.sizes(),
             max_size: self.counts.max_size,
@@ -586,7 +576,7 @@ impl<R: Lend> Book<R> {
         }
         let good_at = slot.good_at;
         let doubted_at = self.lanes[slot.lane].doubted_at;
-        now.saturating_duration_since(good_at) > self.times.check_after_idle
+        later(good_at, self.times.check_after_idle) < now
             || doubted_at.is_some_and(|doubted_at| good_at < doubted_at)
     }
 
@@ -609,7 +599,6 @@ impl<R: Lend> Book<R> {
         }
         self.tally.leased += 1;
         let note = self.notes.insert(Note::new(id, now, place));
-        self.out.push_back(&mut self.notes, note);
         Grant { one, note, new }
     }
 

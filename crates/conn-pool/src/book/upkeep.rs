@@ -4,6 +4,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::connects::JITTER;
+use super::lane::Note;
 use super::slab::NONE;
 use super::slot::{Slot, State};
 use super::{Book, Checkup, Effects, Goner, Lend};
@@ -256,16 +257,13 @@ impl<R: Lend> Book<R> {
         let Some(warn_after) = self.times.warn_after else {
             return leaks;
         };
-        let mut id = self.out.head();
-        while id != NONE {
+        let due = |note: &Note| !note.reported && later(note.at, warn_after) <= now;
+        let ids = self.notes.iter().filter(|(_, note)| due(note));
+        let ids: Vec<_> = ids.map(|(id, _)| id).collect();
+        for id in ids {
             let note = &mut self.notes[id];
-            if later(note.at, warn_after) > now {
-                break;
-            }
-            if !std::mem::replace(&mut note.reported, true) {
-                leaks.push((now.saturating_duration_since(note.at), note.place));
-            }
-            id = self.out.after(&self.notes, id);
+            note.reported = true;
+            leaks.push((now.saturating_duration_since(note.at), note.place));
         }
         leaks
     }
@@ -337,12 +335,8 @@ impl<R: Lend> Book<R> {
             if self.census.usable() > 0 {
                 due(later(now, warn_after));
             }
-            let mut id = self.out.head();
-            while id != NONE && self.notes[id].reported {
-                id = self.out.after(&self.notes, id);
-            }
-            if id != NONE {
-                due(later(self.notes[id].at, warn_after));
+            for (_, note) in self.notes.iter().filter(|(_, note)| !note.reported) {
+                due(later(note.at, warn_after));
             }
         }
         next

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod limits;
+mod pool;
 mod retry;
 mod stack;
 
@@ -13,6 +14,7 @@ pub fn all() -> Vec<Group> {
     vec![
         breaker::group(),
         retry::group(),
+        pool::group(),
         stack::group(),
         limits::group(),
     ]

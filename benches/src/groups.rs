@@ -2,6 +2,7 @@
 
 mod breaker;
 mod limits;
+mod pool;
 mod retry;
 mod stack;
 
@@ -10,7 +11,13 @@ use crate::group::Group;
 /// In the order of RESULTS.md.
 #[must_use]
 pub fn all() -> Vec<Group> {
-    vec![breaker::group(), retry::group(), stack::group(), limits::group()]
+    vec![
+        breaker::group(),
+        retry::group(),
+        pool::group(),
+        stack::group(),
+        limits::group(),
+    ]
 }
 
 #[cfg(test)]

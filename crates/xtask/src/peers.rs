@@ -26,29 +26,51 @@ pub(crate) struct Software {
     packages: &'static [&'static str],
 }
 
-pub(crate) const ALL: &[Peer] = &[Peer {
-    needs: Software {
-        name: "Go",
-        programs: &["go"],
-        folders: &[
-            "/usr/share/gocode/src/github.com/golang/protobuf",
-            "/usr/share/gocode/src/github.com/hashicorp/go-plugin",
-            "/usr/share/gocode/src/golang.org/x/net",
-            "/usr/share/gocode/src/google.golang.org/genproto",
-            "/usr/share/gocode/src/google.golang.org/grpc",
-        ],
-        packages: &[
-            "golang-go",
-            "golang-github-hashicorp-go-plugin-dev",
-            "golang-golang-x-net-dev",
-            "golang-google-genproto-dev",
-            "golang-google-grpc-dev",
-            "golang-goprotobuf-dev",
-        ],
+pub(crate) const ALL: &[Peer] = &[
+    Peer {
+        needs: Software {
+            name: "Go",
+            programs: &["go"],
+            folders: &[
+                "/usr/share/gocode/src/github.com/golang/protobuf",
+                "/usr/share/gocode/src/github.com/hashicorp/go-plugin",
+                "/usr/share/gocode/src/golang.org/x/net",
+                "/usr/share/gocode/src/google.golang.org/genproto",
+                "/usr/share/gocode/src/google.golang.org/grpc",
+            ],
+            packages: &[
+                "golang-go",
+                "golang-github-hashicorp-go-plugin-dev",
+                "golang-golang-x-net-dev",
+                "golang-google-genproto-dev",
+                "golang-google-grpc-dev",
+                "golang-goprotobuf-dev",
+            ],
+        },
+        feature: "mainstay-examples/peers",
+        build: build_go,
     },
-    feature: "mainstay-examples/peers",
-    build: build_go,
-}];
+    Peer {
+        needs: Software {
+            name: "PostgreSQL",
+            programs: &["setpriv"],
+            folders: &["/usr/lib/postgresql"],
+            packages: &["postgresql", "util-linux"],
+        },
+        feature: "mainstay-conn-pool/peers",
+        build: |_| Ok(()),
+    },
+    Peer {
+        needs: Software {
+            name: "Redis",
+            programs: &["redis-server"],
+            folders: &[],
+            packages: &["redis-server"],
+        },
+        feature: "mainstay-conn-pool/peers",
+        build: |_| Ok(()),
+    },
+];
 
 /// Counts instructions for the benches.
 pub(crate) const VALGRIND: Software = Software {

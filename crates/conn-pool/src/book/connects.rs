@@ -1,0 +1,169 @@
+use tokio::time::Instant;
+
+use super::lane::Failing;
+use super::slot::{Slot, State};
+use super::{Book, Effects, Lend};
+use crate::error::Cause;
+use crate::snapshot::CloseReason;
+use crate::times::later;
+
+/// By how much of itself a lifetime or a keep-alive time may be cut.
+pub(super) const JITTER: f64 = 0.1;
+
+/// A connection came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    /// Connecting had failed before.
+    Recovered,
+    /// It had not.
+    AsEver,
+}
+
+impl<R: Lend> Book<R> {
+    /// Begins as many connections as are wanted and allowed: gives their slots and lanes.
+    pub(super) fn plan(&mut self, now: Instant, fx: &mut Effects<R>) -> Vec<(u32, u32)> {
+        let mut begun = Vec::new();
+        if self.closed {
+            return begun;
+        }
+        while self.census.of(State::Connecting) < self.counts.max_connecting
+            && let Some(lane) = self.next_to_connect(now)
+        {
+            if self.census.total() >= self.counts.max_size {
+                self.make_room(now, fx);
+                break;
+            }
+            let slot = self.slots.insert(Slot::connecting(lane, now));
+            self.census.add(State::Connecting);
+            self.lanes[lane].census.add(State::Connecting);
+            begun.push((slot, lane));
+        }
+        begun
+    }
+
+    /// The lane that is due a connection: that of whoever waits for the longest, or else one that
+    /// must have more.
+    pub(super) fn next_to_connect(&self, now: Instant) -> Option<u32> {
+        let wanted = self.waiting.iter().filter_map(|&lane| {
+            let ticket = self.place_wanted(lane, now)?;
+            Some((ticket, lane))
+        });
+        if let Some((_, lane)) = wanted.min() {
+            return Some(lane);
+        }
+        let mut lanes = self.lanes.iter();
+        lanes
+            .find(|(_, lane)| {
+                lane.census.live() < self.counts.min_size.max(lane.replace)
+                    && lane.may_connect(now)
+                    && self.census.total() < self.counts.max_size
+            })
+            .map(|(id, _)| id)
+    }
+
+    /// Closes idle connections of other targets, those that are idle for the longest, for as many as
+    /// wait for a place.
+    fn make_room(&mut self, now: Instant, fx: &mut Effects<R>) {
+        let wanted = |&lane: &u32| {
+            self.place_wanted(lane, now)?;
+            let it = &self.lanes[lane];
+            let places = it.uncovered(self.max_leases).div_ceil(self.max_leases);
+            Some(places.min(self.counts.max_per_key - it.census.total()))
+        };
+        let wanted: u32 = self.waiting.iter().filter_map(wanted).sum();
+        while self.census.of(State::Closing) < wanted
+            && let Some(id) = self.longest_idle(|slot| {
+                slot.state == State::Idle && self.lanes[slot.lane].waiting == 0
+            })
+        {
+            self.retire(id, CloseReason::Evicted, now, fx);
+        }
+    }
+
+    /// A connection was made. `jitter` is between 0 and 1.
+    pub(crate) fn connected(
+        &mut self,
+        id: u32,
+        one: R,
+        jitter: f64,
+        now: Instant,
+        fx: &mut Effects<R>,
+    ) -> Recovery {
+        let slot = &mut self.slots[id];
+        slot.born = now;
+        slot.idle_since = now;
+        slot.good_at = now;
+        slot.checked = now;
+        slot.jitter = jitter;
+        slot.expires = later(now, self.times.lifetime.mul_f64(1.0 - JITTER * jitter));
+        slot.home = Some(one);
+        let lane = &mut self.lanes[slot.lane];
+        lane.distrusted = false;
+        lane.levels.insert(&mut self.slots, id, 0);
+        let failing = lane.failing.take();
+        self.set(id, State::Idle);
+        self.tally.created += 1;
+        fx.poke = true;
+        fx.changed = true;
+        self.settle(id, now, fx);
+        match failing {
+            Some(failing) => {
+                fx.causes.push(failing.cause);
+                Recovery::Recovered
+            }
+            None => Recovery::AsEver,
+        }
+    }
+
+    /// Connecting failed. The housekeeper is to say when it is [tried again](Self::retry).
+    pub(crate) fn failed(&mut self, id: u32, cause: Cause, now: Instant, fx: &mut Effects<R>) {
+        let (lane, begun) = (self.slots[id].lane, self.slots[id].born);
+        self.remove(id, fx);
+        self.tally.failed += 1;
+        fx.causes.extend(self.last_failure.replace(cause.clone()));
+        let it = &mut self.lanes[lane];
+        match &mut it.failing {
+            // Those that were begun together fail together: that is one failure.
+            Some(failing) if begun < failing.at => {
+                fx.causes.push(std::mem::replace(&mut failing.cause, cause));
+            }
+            failing => {
+                let former = failing.replace(Failing {
+                    cause,
+                    at: now,
+                    first: true,
+                    retry_at: None,
+                });
+                if let Some(former) = former {
+                    if let Some(failing) = failing {
+                        failing.first = false;
+                    }
+                    fx.causes.push(former.cause);
+                }
+            }
+        }
+    }
+
+    /// When connecting is tried again. With nothing left to lend, all who wait are told that it failed.
+    pub(crate) fn retry(
+        &mut self,
+        lane: u32,
+        retry_at: Instant,
+        now: Instant,
+        fx: &mut Effects<R>,
+    ) {
+        let Some(failing) = &mut self.lanes[lane].failing else {
+            return;
+        };
+        failing.retry_at = Some(retry_at);
+        fx.poke = true;
+        fx.changed = true;
+        while self.lanes[lane].is_down()
+            && !self.lanes[lane].waiters.is_empty()
+            && let Some(error) = self.down(&self.lanes[lane], now)
+        {
+            let waiter = self.lanes[lane].waiters.head();
+            self.refuse(waiter, error, fx);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+use std::panic::Location;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::connects::JITTER;
+use super::lane::Note;
+use super::slab::NONE;
+use super::slot::{Slot, State};
+use super::{Book, Checkup, Effects, Goner, Lend};
+use crate::snapshot::CloseReason;
+use crate::times::later;
+
+/// What the housekeeper is to do.
+pub(crate) struct Work<R> {
+    /// Connections to begin: slots and lanes.
+    pub(crate) connect: Vec<(u32, u32)>,
+    pub(crate) close: Vec<Goner<R>>,
+    pub(crate) check: Vec<Checkup<R>>,
+    pub(crate) abort: Vec<R>,
+    /// Lanes that failed, to be told when to try again, and whether it is for the first time.
+    pub(crate) failed: Vec<(u32, bool)>,
+    /// Leases that last too long: for how long, and where they were asked for.
+    pub(crate) leaks: Vec<(Duration, &'static Location<'static>)>,
+    /// Lanes that can be forgotten.
+    pub(crate) empty: Vec<u32>,
+    /// When to come again, unless called before.
+    pub(crate) next: Option<Instant>,
+    /// Nothing is left, and nothing will come.
+    pub(crate) over: bool,
+}
+
+impl<R: Lend> Book<R> {
+    /// Does what is due, and says what is to be done outside.
+    pub(crate) fn work(&mut self, now: Instant, fx: &mut Effects<R>) -> Work<R> {
+        // In this order, since callers have less patience with a target that has lost its last.
+        self.expire_connections(now, fx);
+        for lane in self.waiting.clone() {
+            self.serve(lane, now, fx);
+        }
+        self.expire_waiters(now, fx);
+        let connect = self.plan(now, fx);
+        let leaks = self.leaks(now);
+        self.armed = self.next(now);
+        Work {
+            connect,
+            close: std::mem::take(&mut self.closing),
+            check: std::mem::take(&mut self.checks),
+            abort: std::mem::take(&mut self.aborts),
+            failed: self.unanswered_failures(),
+            leaks,
+            empty: self.empty_lanes(now),
+            next: self.armed,
+            over: self.is_drained(),
+        }
+    }
+
+    /// Begins a check of an idle connection, which nobody gets until it is passed.
+    pub(super) fn check(&mut self, id: u32, for_lease: bool, fx: &mut Effects<R>) {
+        let lane = self.slots[id].lane;
+        self.lanes[lane].levels.remove(&mut self.slots, id, 0);
+        self.set(id, State::Checking);
+        let slot = &mut self.slots[id];
+        slot.for_lease = for_lease;
+        // One that is being checked anyway need not be checked twice.
+        if !std::mem::take(&mut slot.probing) {
+            let one = slot.lend();
+            self.checks.push(Checkup { slot: id, one });
+            fx.poke = true;
+        }
+    }
+
+    /// As `check`, for a connection that others may have meanwhile.
+    fn probe(&mut self, id: u32) {
+        let slot = &mut self.slots[id];
+        slot.probing = true;
+        let one = slot.lend();
+        self.checks.push(Checkup { slot: id, one });
+    }
+
+    /// A check is over.
+    pub(crate) fn checked(
+        &mut self,
+        id: u32,
+        one: R,
+        passed: bool,
+        now: Instant,
+        fx: &mut Effects<R>,
+    ) {
+        let slot = &mut self.slots[id];
+        if slot.state == State::Abandoned {
+            fx.refs.push(one);
+        } else {
+            slot.take_home(one);
+        }
+        if passed {
+            slot.checked = now;
+            slot.good_at = now;
+        }
+        if std::mem::take(&mut slot.probing) {
+            let is_open = matches!(slot.state, State::Idle | State::Lent);
+            if passed && is_open {
+                self.settle(id, now, fx);
+            } else {
+                self.retire(id, CloseReason::CheckFailed, now, fx);
+                self.finish(id, fx);
+            }
+            return;
+        }
+        let (lane, for_lease) = (slot.lane, slot.for_lease);
+        let it = &mut self.lanes[lane];
+        if !passed {
+            slot.doomed.get_or_insert(CloseReason::CheckFailed);
+            self.begin_close(id, fx);
+            if for_lease {
+                self.distrust(lane, now, fx);
+            }
+            return;
+        }
+        it.distrusted = false;
+        if for_lease {
+            it.levels.insert(&mut self.slots, id, 0);
+        } else {
+            it.levels.insert_last(&mut self.slots, id, 0);
+        }
+        self.set(id, State::Idle);
+        self.settle(id, now, fx);
+    }
+
+    /// After one that was dead, the others are checked all at once, not one after the other by who
+    /// comes for them, and a new one is made meanwhile.
+    fn distrust(&mut self, lane: u32, now: Instant, fx: &mut Effects<R>) {
+        let it = &mut self.lanes[lane];
+        it.distrusted = true;
+        it.doubted_at = Some(now);
+        for id in self.ids() {
+            let slot = &self.slots[id];
+            if slot.lane == lane && slot.state == State::Idle {
+                self.check(id, false, fx);
+            }
+        }
+    }
+
+    fn expire_waiters(&mut self, now: Instant, fx: &mut Effects<R>) {
+        for lane in self.waiting.clone() {
+            loop {
+                let it = &self.lanes[lane];
+                let waiter = it.waiters.head();
+                if waiter == NONE {
+                    break;
+                }
+                let since = self.waiters[waiter].since;
+                if later(since, self.patience(it)) > now {
+                    break;
+                }
+                let waited = now.saturating_duration_since(since);
+                let down = if it.is_down() {
+                    self.down(it, now)
+                } else {
+                    None
+                };
+                let error = down.unwrap_or_else(|| self.timed_out(it, waited));
+                self.refuse(waiter, error, fx);
+            }
+        }
+    }
+
+    fn expire_connections(&mut self, now: Instant, fx: &mut Effects<R>) {
+        let mut idle = Vec::new();
+        let mut overdue = Vec::new();
+        let mut quiet = Vec::new();
+        let mut stuck = Vec::new();
+        for (id, slot) in self.slots.iter() {
+            match slot.state {
+                State::Idle | State::Lent | State::Checking if slot.expires <= now => {
+                    overdue.push((slot.expires, id));
+                }
+                State::Idle if later(slot.idle_since, self.times.idle_for) <= now => {
+                    idle.push((slot.idle_since, id));
+                }
+                State::Retired if self.max_leases > 1 && slot.drain_by <= now => stuck.push(id),
+                _ => {}
+            }
+            if self.keep_alive_at(slot).is_some_and(|at| at <= now) {
+                quiet.push(id);
+            }
+        }
+        idle.sort();
+        for (_, id) in idle {
+            let usable = self.lanes[self.slots[id].lane].census.usable();
+            if usable > self.counts.min_size {
+                self.retire(id, CloseReason::Idle, now, fx);
+            }
+        }
+        overdue.sort();
+        self.replace(&overdue, now, fx);
+        for id in quiet {
+            match self.slots[id].state {
+                State::Idle if self.max_leases == 1 => self.check(id, false, fx),
+                State::Idle | State::Lent => self.probe(id),
+                _ => {}
+            }
+        }
+        for id in stuck {
+            self.abandon(id, fx);
+        }
+    }
+
+    /// Retires those past their lifetime, the oldest first, each once there is another in its place
+    /// if one is needed.
+    fn replace(&mut self, overdue: &[(Instant, u32)], now: Instant, fx: &mut Effects<R>) {
+        for id in self.lane_ids() {
+            self.lanes[id].replace = 0;
+        }
+        for &(_, id) in overdue {
+            let slot = &self.slots[id];
+            let lane = &self.lanes[slot.lane];
+            let in_demand = self.max_leases > 1 && slot.state == State::Lent;
+            let needed = self.counts.min_size.max(u32::from(in_demand));
+            let census = &lane.census;
+            let may_go = if census.usable() > needed {
+                true
+            } else {
+                let has_room = self.census.total() < self.counts.max_size
+                    && census.total() < self.counts.max_per_key;
+                let leaving = census.of(State::Retired) + census.of(State::Closing);
+                let coming = census.of(State::Connecting);
+                if has_room || coming > 0 {
+                    self.lanes[slot.lane].replace = needed.saturating_add(1);
+                    false
+                } else {
+                    // No room for its successor: it goes first, one at a time, and not while there may
+                    // be no successor.
+                    leaving == 0 && lane.failing.is_none()
+                }
+            };
+            if may_go {
+                self.retire(id, CloseReason::Lifetime, now, fx);
+            }
+        }
+    }
+
+    fn keep_alive_at(&self, slot: &Slot<R>) -> Option<Instant> {
+        let every = self.times.keep_alive?.mul_f64(1.0 - JITTER * slot.jitter);
+        match slot.state {
+            State::Idle if self.max_leases == 1 => Some(later(slot.good_at, every)),
+            // That one of many calls went well says nothing of the next.
+            State::Idle | State::Lent if self.max_leases > 1 && !slot.probing => {
+                Some(later(slot.checked, every))
+            }
+            _ => None,
+        }
+    }
+
+    fn leaks(&mut self, now: Instant) -> Vec<(Duration, &'static Location<'static>)> {
+        let mut leaks = Vec::new();
+        let Some(warn_after) = self.times.warn_after else {
+            return leaks;
+        };
+        let due = |note: &Note| !note.reported && later(note.at, warn_after) <= now;
+        let ids = self.notes.iter().filter(|(_, note)| due(note));
+        let ids: Vec<_> = ids.map(|(id, _)| id).collect();
+        for id in ids {
+            let note = &mut self.notes[id];
+            note.reported = true;
+            leaks.push((now.saturating_duration_since(note.at), note.place));
+        }
+        leaks
+    }
+
+    fn unanswered_failures(&self) -> Vec<(u32, bool)> {
+        let failing = self.lanes.iter().filter_map(|(id, lane)| {
+            let failing = lane.failing.as_ref()?;
+            failing.retry_at.is_none().then_some((id, failing.first))
+        });
+        failing.collect()
+    }
+
+    fn empty_lanes(&self, now: Instant) -> Vec<u32> {
+        let empty = self.lanes.iter().skip(1);
+        let empty = empty.filter(|(_, lane)| lane.is_empty(now));
+        empty.map(|(id, _)| id).collect()
+    }
+
+    fn lane_ids(&self) -> Vec<u32> {
+        self.lanes.iter().map(|(id, _)| id).collect()
+    }
+
+    /// When something is due by the passing of time alone. What happens without a call (a lease, a
+    /// return) is due a whole period later, and so not before the end of a period that begins now.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        let times = &self.times;
+        let mut next = None;
+        let mut due = |at: Instant| {
+            if next.is_none_or(|next| at < next) {
+                next = Some(at);
+            }
+        };
+        for &lane in &self.waiting {
+            let it = &self.lanes[lane];
+            let since = self.waiters[it.waiters.head()].since;
+            due(later(since, self.patience(it)));
+        }
+        for (_, slot) in self.slots.iter() {
+            let lane = &self.lanes[slot.lane];
+            if matches!(slot.state, State::Idle | State::Lent | State::Checking)
+                && slot.expires > now
+            {
+                due(slot.expires);
+            }
+            if slot.state == State::Idle && lane.census.usable() > self.counts.min_size {
+                due(later(slot.idle_since, times.idle_for));
+            }
+            if slot.state == State::Retired && self.max_leases > 1 && slot.drain_by > now {
+                due(slot.drain_by);
+            }
+            if let Some(at) = self.keep_alive_at(slot) {
+                due(at);
+            }
+        }
+        for (_, lane) in self.lanes.iter() {
+            if let Some(retry_at) = lane.failing.as_ref().and_then(|failing| failing.retry_at)
+                && retry_at > now
+            {
+                due(retry_at);
+            }
+        }
+        if self.census.usable() > 0 && !self.closed {
+            due(later(now, times.idle_for));
+            if let Some(keep_alive) = times.keep_alive {
+                due(later(now, keep_alive.mul_f64(1.0 - JITTER)));
+            }
+        }
+        if let Some(warn_after) = times.warn_after {
+            if self.census.usable() > 0 {
+                due(later(now, warn_after));
+            }
+            for (_, note) in self.notes.iter().filter(|(_, note)| !note.reported) {
+                due(later(note.at, warn_after));
+            }
+        }
+        next
+    }
+}

@@ -1,0 +1,52 @@
+use std::error::Error;
+use std::future::{Future, ready};
+
+/// What a connection says of itself. All of it has defaults, which suit one that cannot break.
+///
+/// ```
+/// # use mainstay_conn_pool::Connection;
+/// struct Client(tokio::sync::mpsc::Sender<Vec<u8>>);
+///
+/// impl Connection for Client {
+///     fn is_broken(&self) -> bool {
+///         self.0.is_closed()
+///     }
+/// }
+/// ```
+pub trait Connection: Send + 'static {
+    /// Whether it is of no use any more. Asked before each lease and after it, so it must be quick.
+    fn is_broken(&self) -> bool {
+        false
+    }
+
+    /// Whether it can take another request although one was dropped half-way, or failed: true of one
+    /// that carries many at once, and keeps them apart.
+    fn is_reusable(&self) -> bool {
+        false
+    }
+
+    /// Finds out whether the other side still answers, while nobody else has it.
+    fn check(&mut self) -> impl Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send {
+        ready(Ok(()))
+    }
+
+    /// As [`check`](Self::check), for one that is [`Shared`](crate::Shared), while others have it.
+    fn check_shared(
+        &self,
+    ) -> impl Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send {
+        ready(Ok(()))
+    }
+
+    /// Takes leave of the other side, once nobody has it. Whatever is left then is done by `Drop`.
+    fn close(self) -> impl Future<Output = ()> + Send
+    where
+        Self: Sized,
+    {
+        drop(self);
+        ready(())
+    }
+
+    /// Ends what can be ended while others still have it: called for one that is
+    /// [`Shared`](crate::Shared) when the time to drain is over. It is dropped by the last who has it.
+    fn abort(&self) {}
+}

@@ -1,0 +1,328 @@
+use std::collections::HashMap;
+use std::error::Error;
+use std::future::poll_fn;
+use std::hash::Hash;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+use tower_service::Service;
+use tracing::{debug, info, warn};
+
+use crate::book::{Checkup, Goner, Lend, Recovery, Work};
+use crate::connection::Connection;
+use crate::desk::Desk;
+use crate::error::{Cause, ConnectAborted, ConnectTimedOut};
+use crate::lanes::Lanes;
+use crate::lending::{Lending, sealed};
+use crate::times::{Times, later};
+
+/// Where a caller's delays end, or its code panics, tries go on at this pace.
+const FALLBACK: Duration = Duration::from_secs(1);
+
+/// The task that does what the book wants done: only it starts others. It ends when the pool is closed
+/// and its connections are gone.
+pub(crate) struct Housekeeper<M, K, B, I, R> {
+    pub(crate) desk: Arc<Desk<R>>,
+    pub(crate) lanes: Arc<Lanes<K>>,
+    pub(crate) connector: M,
+    pub(crate) backoff: B,
+    /// Those of lanes that fail, with the delay before.
+    pub(crate) delays: HashMap<u32, (I, Duration)>,
+    pub(crate) times: Times,
+    pub(crate) name: Option<Arc<str>>,
+}
+
+/// Says that there is no housekeeper any more, however it ended.
+struct Attendance<R: Lend>(Arc<Desk<R>>);
+
+/// A slot in which a connection is being made: made or failed, and never forgotten.
+struct Reservation<R: Lend> {
+    desk: Arc<Desk<R>>,
+    slot: u32,
+    name: Option<Arc<str>>,
+    pending: bool,
+}
+
+/// A slot whose connection is being closed.
+struct Leaving<R: Lend> {
+    desk: Arc<Desk<R>>,
+    slot: u32,
+}
+
+/// A connection that is being checked; failed unless it passes.
+struct Checking<R: Lend> {
+    desk: Arc<Desk<R>>,
+    slot: u32,
+    one: Option<R>,
+    passed: bool,
+}
+
+impl<M, K, B, I, R> Housekeeper<M, K, B, I, R>
+where
+    M: Service<K> + Clone + Send + 'static,
+    M::Response: Connection,
+    M::Error: Into<Box<dyn Error + Send + Sync>>,
+    M::Future: Send,
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    B: Fn() -> I + Send,
+    I: Iterator<Item = Duration> + Send,
+    R: Lend + Deref<Target = M::Response> + Send + 'static,
+{
+    pub(crate) async fn run<L>(mut self)
+    where
+        L: Lending<M::Response> + sealed::Lending<M::Response, Ref = R>,
+    {
+        let _attendance = Attendance(self.desk.clone());
+        loop {
+            let now = Instant::now();
+            let work = self.desk.enter(|book, fx| book.work(now, fx));
+            let (next, over) = (work.next, work.over);
+            self.attend::<L>(work);
+            if over {
+                return;
+            }
+            let called = self.desk.bell.called();
+            match next {
+                // Called or not, there is something to do.
+                Some(next) => drop(timeout_at(next, called).await),
+                None => called.await,
+            }
+        }
+    }
+
+    fn attend<L>(&mut self, work: Work<R>)
+    where
+        L: Lending<M::Response> + sealed::Lending<M::Response, Ref = R>,
+    {
+        let Work {
+            connect,
+            close,
+            check,
+            abort,
+            failed,
+            leaks,
+            empty,
+            next: _,
+            over: _,
+        } = work;
+        for goner in close {
+            self.close::<L>(goner);
+        }
+        for (slot, lane) in connect {
+            self.connect::<L>(slot, lane);
+        }
+        for checkup in check {
+            self.check::<L>(checkup);
+        }
+        for one in abort {
+            warn!(name = self.name.as_deref(), "connection did not drain");
+            tokio::spawn(async move { one.abort() });
+        }
+        for (lane, first) in failed {
+            self.put_off(lane, first);
+        }
+        for (lent_for, place) in leaks {
+            let name = self.name.as_deref();
+            warn!(name, ?lent_for, %place, "connection lent for long");
+        }
+        for lane in self.lanes.forget(empty, &self.desk) {
+            self.delays.remove(&lane);
+        }
+    }
+
+    fn connect<L>(&self, slot: u32, lane: u32)
+    where
+        L: Lending<M::Response> + sealed::Lending<M::Response, Ref = R>,
+    {
+        let reservation = Reservation {
+            desk: self.desk.clone(),
+            slot,
+            name: self.name.clone(),
+            pending: true,
+        };
+        let Some(key) = self.lanes.key(lane) else {
+            return;
+        };
+        let connector = self.connector.clone();
+        let within = self.times.connect_within;
+        tokio::spawn(async move {
+            let connecting = connect(connector, (*key).clone());
+            match timeout(within, connecting).await {
+                Ok(Ok(connection)) => reservation.fill(L::wrap(connection)),
+                Ok(Err(cause)) => reservation.fail(cause.into()),
+                Err(_) => reservation.fail(Arc::new(ConnectTimedOut { within })),
+            }
+        });
+    }
+
+    fn close<L>(&self, goner: Goner<R>)
+    where
+        L: Lending<M::Response> + sealed::Lending<M::Response, Ref = R>,
+    {
+        let Goner {
+            slot,
+            reason,
+            home,
+            spares,
+        } = goner;
+        debug!(name = self.name.as_deref(), ?reason, "connection closed");
+        let leaving = Leaving {
+            desk: self.desk.clone(),
+            slot,
+        };
+        let within = self.times.close_within;
+        tokio::spawn(async move {
+            // It is gone before its place is free.
+            let _leaving = leaving;
+            drop(spares);
+            if let Some(last) = home {
+                // Too late or not, it is dropped.
+                drop(timeout(within, L::close(last)).await);
+            }
+        });
+    }
+
+    fn check<L>(&self, checkup: Checkup<R>)
+    where
+        L: Lending<M::Response> + sealed::Lending<M::Response, Ref = R>,
+    {
+        let Checkup { slot, one } = checkup;
+        let mut checking = Checking {
+            desk: self.desk.clone(),
+            slot,
+            one: Some(one),
+            passed: false,
+        };
+        let within = self.times.check_within;
+        let name = self.name.clone();
+        tokio::spawn(async move {
+            let Some(one) = &mut checking.one else {
+                return;
+            };
+            let name = name.as_deref();
+            let passed = match timeout(within, L::check(one)).await {
+                Ok(Ok(())) => !one.is_broken(),
+                Ok(Err(error)) => {
+                    debug!(name, error = &*error, "check failed");
+                    false
+                }
+                Err(_) => {
+                    debug!(name, ?within, "check timed out");
+                    false
+                }
+            };
+            checking.end(passed);
+        });
+    }
+
+    /// Connecting failed: asks the caller's delays when to try again.
+    fn put_off(&mut self, lane: u32, first: bool) {
+        let former = self.delays.remove(&lane).filter(|_| !first);
+        let next = || {
+            let (mut delays, former) = former.unwrap_or_else(|| ((self.backoff)(), FALLBACK));
+            let delay = delays.next().unwrap_or(former);
+            (delays, delay)
+        };
+        let delay = match catch_unwind(AssertUnwindSafe(next)) {
+            Ok((delays, delay)) => {
+                self.delays.insert(lane, (delays, delay));
+                delay
+            }
+            Err(_) => FALLBACK,
+        };
+        let name = self.name.as_deref();
+        if first {
+            info!(name, retry_in = ?delay, "connecting fails");
+        } else {
+            debug!(name, retry_in = ?delay, "connecting fails again");
+        }
+        let now = Instant::now();
+        self.desk
+            .enter(|book, fx| book.retry(lane, later(now, delay), now, fx));
+    }
+}
+
+impl<R: Lend> Reservation<R> {
+    fn fill(mut self, one: R) {
+        self.pending = false;
+        let (jitter, now) = (rand::random(), Instant::now());
+        let recovery = self
+            .desk
+            .enter(|book, fx| book.connected(self.slot, one, jitter, now, fx));
+        if recovery == Recovery::Recovered {
+            info!(name = self.name.as_deref(), "connecting works again");
+        }
+    }
+
+    fn fail(mut self, cause: Cause) {
+        self.settle(cause);
+    }
+
+    fn settle(&mut self, cause: Cause) {
+        self.pending = false;
+        debug!(
+            name = self.name.as_deref(),
+            error = &*cause as &dyn Error,
+            "could not connect"
+        );
+        let now = Instant::now();
+        self.desk
+            .enter(|book, fx| book.failed(self.slot, cause, now, fx));
+    }
+}
+
+impl<R: Lend> Checking<R> {
+    fn end(mut self, passed: bool) {
+        self.passed = passed;
+    }
+}
+
+impl<R: Lend> Drop for Reservation<R> {
+    fn drop(&mut self) {
+        if self.pending {
+            let panicked = thread::panicking();
+            self.settle(Arc::new(ConnectAborted { panicked }));
+        }
+    }
+}
+
+impl<R: Lend> Drop for Attendance<R> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        self.0.enter(|book, fx| book.leave_unattended(now, fx));
+    }
+}
+
+impl<R: Lend> Drop for Leaving<R> {
+    fn drop(&mut self) {
+        self.desk.enter(|book, fx| book.closed(self.slot, fx));
+    }
+}
+
+impl<R: Lend> Drop for Checking<R> {
+    fn drop(&mut self) {
+        if let Some(one) = self.one.take() {
+            let now = Instant::now();
+            self.desk
+                .enter(|book, fx| book.checked(self.slot, one, self.passed, now, fx));
+        }
+    }
+}
+
+async fn connect<M, K>(
+    mut connector: M,
+    key: K,
+) -> Result<M::Response, Box<dyn Error + Send + Sync>>
+where
+    M: Service<K>,
+    M::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    poll_fn(|cx| connector.poll_ready(cx))
+        .await
+        .map_err(Into::into)?;
+    connector.call(key).await.map_err(Into::into)
+}

@@ -1,0 +1,14 @@
+//! The pool as its users see it.
+
+mod closing;
+mod connecting;
+mod health;
+mod http1;
+mod invariant;
+mod keyed;
+mod lending;
+mod queue;
+mod shared;
+mod support;
+mod tower;
+mod upkeep;

@@ -1,14 +1,14 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::counted::Counted;
+use self::ledger::{COST, Ledger, SLICES, Terms};
 use super::{Budget, Cause, InvalidBudget, Withdrawal};
 use crate::shared::Shared;
 use crate::spares::{Spares, threads};
 
 mod counted;
+mod ledger;
 
 /// A share of the requests of the last seconds, and some retries each second above it, as in
 /// Finagle.
@@ -34,19 +34,6 @@ pub struct RetryRatio {
     tick: Tick,
 }
 
-/// Requests, which each thread counts for itself, and the few retries, which all count together.
-#[derive(Debug)]
-struct Ledger {
-    requests: Counted,
-    retries: Counted,
-    /// Those that are allowed take turns: of two that would share what is left for one, one is
-    /// refused.
-    turn: Mutex<()>,
-}
-
-/// In how many ticks what is older is forgotten.
-const SLICES: u64 = 10;
-
 /// The step in which time is counted.
 #[derive(Clone, Copy, Debug)]
 struct Tick {
@@ -54,9 +41,6 @@ struct Tick {
     /// 2^64 divided by them and rounded up, since to multiply takes a fraction of a division.
     inverse: u64,
 }
-
-/// A retry, in the parts that a request deposits.
-const COST: u64 = 1_000;
 
 static LEDGERS: Spares<Ledger> = Spares::new();
 
@@ -81,7 +65,7 @@ impl RetryRatio {
             return Err(InvalidBudget("a ratio and a minimum of 0 allow nothing"));
         }
         Ok(Self {
-            ledger: Ledger::fresh(),
+            ledger: fresh(),
             since: Instant::now(),
             ratio,
             min_per_second,
@@ -98,14 +82,14 @@ impl RetryRatio {
             return Err(InvalidBudget("the ttl must be from 1 s to 60 s"));
         }
         self.tick = Tick::new(ttl.as_nanos() as u64 / SLICES);
-        self.ledger = Ledger::fresh();
+        self.ledger = fresh();
         Ok(self)
     }
 
     /// How many retries there are left now.
     #[must_use]
     pub fn retries(&self) -> u64 {
-        self.left(self.now()) / COST
+        self.ledger.left(self.now(), self.terms()) / COST
     }
 
     /// In ticks.
@@ -114,39 +98,17 @@ impl RetryRatio {
         self.tick.index(elapsed)
     }
 
-    fn withdraw_at(&self, now: u64) -> Option<Withdrawal> {
-        // In an outage nearly all are refused, and need not wait for one another.
-        if self.left(now) < COST {
-            return None;
+    const fn terms(&self) -> Terms {
+        Terms {
+            ratio: self.ratio,
+            // Retries a second times milliseconds: thousandths of a retry already.
+            reserve: self.min_per_second as u64 * (self.tick.nanos * SLICES / 1_000_000),
         }
-        let _turn = self.ledger.turn();
-        if self.left(now) < COST {
-            return None;
-        }
-        self.ledger.retries.add(now);
-        Some(Withdrawal::new(1, now))
-    }
-
-    /// What may be withdrawn now.
-    fn left(&self, now: u64) -> u64 {
-        let allowed = self.allowed(now);
-        // Also those of threads whose clock is ahead.
-        let retries = self.ledger.retries.sum(first(now), u64::MAX);
-        allowed.saturating_sub(retries * COST)
-    }
-
-    /// What could be, had there been no retries.
-    fn allowed(&self, now: u64) -> u64 {
-        let requests = self.ledger.requests.sum(first(now), now);
-        // Retries a second times milliseconds: thousandths of a retry already.
-        let reserve = u64::from(self.min_per_second) * (self.tick.nanos * SLICES / 1_000_000);
-        requests * u64::from(self.ratio) + reserve
     }
 }
 
-/// The first tick that counts.
-const fn first(now: u64) -> u64 {
-    now.saturating_sub(SLICES - 1)
+fn fresh() -> Shared<Ledger> {
+    LEDGERS.take(|| Ledger::new(threads()), Ledger::clear)
 }
 
 impl Tick {
@@ -166,25 +128,6 @@ impl Tick {
     }
 }
 
-impl Ledger {
-    fn fresh() -> Shared<Self> {
-        let make = || Self {
-            requests: Counted::new(threads()),
-            retries: Counted::new(0),
-            turn: Mutex::default(),
-        };
-        LEDGERS.take(make, |ledger| {
-            ledger.requests.clear();
-            ledger.retries.clear();
-        })
-    }
-
-    /// It is nobody's, whatever happened to those who had it.
-    fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Budget for RetryRatio {
     // Not inlined: beside it the rest of what makes a future is small, and is built in its place.
     #[inline(never)]
@@ -193,7 +136,9 @@ impl Budget for RetryRatio {
     }
 
     fn withdraw(&self, _: Cause) -> Option<Withdrawal> {
-        self.withdraw_at(self.now())
+        let now = self.now();
+        let withdrawn = self.ledger.withdraw(now, self.terms());
+        withdrawn.then_some(Withdrawal::new(1, now))
     }
 
     fn give_back(&self, unspent: Withdrawal) {

@@ -9,6 +9,8 @@ use loom::thread;
 
 #[path = "../../src/budget/ratio/counted.rs"]
 mod counted;
+#[path = "../../src/budget/ratio/ledger.rs"]
+mod ledger;
 #[path = "../../src/shared.rs"]
 mod shared;
 #[path = "../../src/budget/word.rs"]
@@ -17,6 +19,7 @@ mod word;
 mod sync;
 
 use counted::Counted;
+use ledger::{Ledger, Terms};
 use shared::{Core, Shared};
 use word::Word;
 
@@ -204,5 +207,19 @@ fn what_is_taken_back_is_so_once() {
         counted.take_back(3);
         other.join().unwrap();
         assert_eq!(counted.sum(0, 9), 0);
+    });
+}
+
+#[test]
+fn of_two_who_would_make_the_last_retry_one_is_refused() {
+    model(|| {
+        let ledger: &Ledger = Box::leak(Box::new(Ledger::new(0)));
+        let terms = Terms {
+            ratio: 0,
+            reserve: 1_000,
+        };
+        let other = on(1, move || ledger.withdraw(0, terms));
+        let allowed = [ledger.withdraw(0, terms), other.join().unwrap()];
+        assert_eq!(allowed.iter().filter(|it| **it).count(), 1);
     });
 }

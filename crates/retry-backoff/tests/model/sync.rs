@@ -2,7 +2,10 @@
 
 use std::{cell::Cell, ops::Deref};
 
+pub(crate) use std::sync::PoisonError;
+
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+pub(crate) use loom::sync::{Mutex, MutexGuard};
 
 loom::thread_local! {
     static NUMBER: Cell<usize> = Cell::new(usize::MAX);

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::counted::{COUNT, counted};
+use super::counted::{COUNT, Counted, counted};
 use super::*;
 
 /// Every deposit and withdrawal, with its time.
@@ -54,7 +54,7 @@ proptest! {
                 }
                 Step::Withdraw => {
                     let expected = naive.balance(now) + reserve >= 1_000;
-                    prop_assert_eq!(ratio.withdraw_at(now).is_some(), expected);
+                    prop_assert_eq!(ratio.ledger.withdraw(now, ratio.terms()), expected);
                     if expected {
                         naive.0.push((now, -1_000));
                         withdrawn.push(now);
@@ -68,7 +68,7 @@ proptest! {
                     }
                 }
             }
-            let left = ratio.left(now);
+            let left = ratio.ledger.left(now, ratio.terms());
             prop_assert_eq!(left as i64, (naive.balance(now) + reserve).max(0));
         }
     }
@@ -118,10 +118,10 @@ fn retries_of_a_clock_that_is_ahead_count_and_its_requests_do_not() {
         ratio.ledger.requests.add(5);
         ratio.ledger.requests.add(6);
     }
-    assert!(ratio.withdraw_at(6).is_some());
-    assert_eq!(ratio.left(5), 0);
-    assert!(ratio.withdraw_at(5).is_none());
-    assert!(ratio.withdraw_at(6).is_some());
+    assert!(ratio.ledger.withdraw(6, ratio.terms()));
+    assert_eq!(ratio.ledger.left(5, ratio.terms()), 0);
+    assert!(!ratio.ledger.withdraw(5, ratio.terms()));
+    assert!(ratio.ledger.withdraw(6, ratio.terms()));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
 /// The changes of a circuit's state, in their order, from the moment it was asked for.
 ///
 /// Each follower sees every change, unless it falls more than 64 behind: then the oldest are lost. It
-/// does not keep the circuit alive.
+/// does not keep the circuit alive, and what it has not seen by then is lost as well.
 pub struct Changes {
     owner: Weak<Owner>,
     shared: &'static Shared,

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, thread};
 use tokio::{sync::futures::Notified, time::Instant};
 
 use crate::{
-    Changes, Open, Permit, Rules, Snapshot,
+    Changes, Open, Permit, Rules, Snapshot, State,
     machine::{Machine, Refusal},
     memory::{Owner, Shared},
     open::Wait,
@@ -23,6 +23,21 @@ pub struct Circuit {
 
 impl Circuit {
     /// A closed circuit.
+    ///
+    /// ```
+    /// # use mainstay_circuit_breaker::{Circuit, ConsecutiveFailures, Rules, Verdict};
+    /// # fn stream_a_file() -> Result<(), ()> { Err(()) }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let circuit = Circuit::new(Rules::new(ConsecutiveFailures::new(1)?));
+    /// let permit = circuit.admit()?;
+    /// // Whenever the outcome is known:
+    /// permit.settle(match stream_a_file() {
+    ///     Ok(()) => Verdict::Success,
+    ///     Err(()) => Verdict::failure(),
+    /// });
+    /// assert!(circuit.admit().is_err());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         Self::with_cells_for(Arc::new(rules), busy_threads())
@@ -63,9 +78,16 @@ impl Circuit {
         self.ask(|machine| machine.disable(Instant::now()));
     }
 
-    /// Closes the circuit, from whatever state, and forgets what it counted and how often it opened.
+    /// Closes the circuit, from whatever state, and forgets what it counted and how long it was to be open
+    /// the next time.
     pub fn reset(&self) {
         self.ask(|machine| machine.reset(Instant::now()));
+    }
+
+    /// The state that the circuit is in.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.ask(|machine| machine.state_at(Instant::now()))
     }
 
     /// What the circuit has seen.
@@ -81,8 +103,21 @@ impl Circuit {
     /// The changes of state from now on.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        let seen = self.ask(|machine| machine.generation());
+        let seen = self.ask(|machine| machine.changed());
         Changes::new(Arc::downgrade(&self.owner), self.shared, seen)
+    }
+
+    /// Whether it is closed, as it was left: nothing that is due is done, and so nobody is told.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.ask(|machine| machine.is_closed())
+    }
+
+    /// A permit, without a refusal that counts.
+    pub(crate) fn admit_quietly(&self) -> Option<Permit> {
+        let now = Instant::now();
+        let asked = || self.ask(|machine| machine.admit(now)).ok();
+        let pass = self.shared.gate.pass().or_else(asked)?;
+        Some(Permit::new(self.shared, pass))
     }
 
     /// Whether all calls pass, and what that was read from: while it is the same, no state has changed.

@@ -1,5 +1,9 @@
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::OpenTime;
+
 /// What a call says about the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -62,12 +66,19 @@ impl Failure {
     }
 
     /// The service said when to come back: an opening circuit stays open for at least so long, within
-    /// the maximum of its [`OpenTime`](crate::OpenTime). The latest moment that a failure of the
-    /// closed circuit named counts; of a half-open one, that of the probe.
+    /// the maximum of its [`OpenTime`](crate::OpenTime). The latest moment that a failure named since
+    /// the last change of state counts.
     #[must_use]
     pub const fn with_retry_after(mut self, retry_after: Duration) -> Self {
         self.retry_after = retry_after;
         self
+    }
+}
+
+impl Failure {
+    /// When the service is to be called again, at the earliest.
+    pub(crate) fn not_before(&self, now: Instant) -> Instant {
+        now + self.retry_after.min(OpenTime::MAX)
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) struct Clock {
     made: Instant,
 }
 
-/// A time: the nanoseconds since the circuit was made, and one. They last for five hundred years.
+/// A time: the nanoseconds since the circuit was made, and one. After five hundred years it stands still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(NonZeroU64);
 
@@ -24,7 +24,9 @@ impl Clock {
 
     #[inline]
     pub(crate) fn tick(&self, at: Instant) -> Tick {
-        let nanos = at.saturating_duration_since(self.made).as_nanos() as u64;
+        let since = at.saturating_duration_since(self.made);
+        let seconds = since.as_secs().saturating_mul(1_000_000_000);
+        let nanos = seconds.saturating_add(since.subsec_nanos().into());
         Tick(NonZeroU64::MIN.saturating_add(nanos))
     }
 }

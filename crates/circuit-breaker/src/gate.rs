@@ -74,6 +74,8 @@ impl Gate {
         self.publish(&machine);
     }
 
+    /// Acquire, and Release where it is written, for the meters: whoever has a pass of a generation
+    /// counts from its origin.
     #[inline]
     pub(crate) fn word(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
@@ -181,10 +183,10 @@ impl Gate {
         question: impl FnOnce(&mut Machine) -> T,
     ) -> (T, Option<Box<News>>) {
         let mut machine = self.lock();
-        let seen = machine.generation();
+        let seen = machine.changed();
         let answer = question(&mut machine);
         self.publish(&machine);
-        let news = (machine.generation() != seen).then(|| {
+        let news = (machine.changed() != seen).then(|| {
             Box::new(News {
                 name: machine.rules().name.clone(),
                 changes: machine.changes_since(seen).collect(),

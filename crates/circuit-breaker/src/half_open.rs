@@ -39,7 +39,7 @@ pub(crate) enum Decision {
 
 impl HalfOpen {
     /// The most probes that can be asked for.
-    pub const MAX_PROBES: u32 = 1 << 16;
+    pub const MAX_PROBES: u32 = 1_000;
 
     /// Admits `probes` calls, of which `successes` must succeed.
     ///
@@ -61,7 +61,7 @@ impl HalfOpen {
             ));
         }
         if probes > Self::MAX_PROBES {
-            return Err(InvalidHalfOpen("the probes must not be more than 65,536"));
+            return Err(InvalidHalfOpen("the probes must not be more than 1,000"));
         }
         Ok(Self {
             probes,
@@ -70,7 +70,7 @@ impl HalfOpen {
         })
     }
 
-    /// How long a probe may be out. When one has been for longer, it and the others are written off,
+    /// How long a probe may be out, [`Duration::MAX`] for as long as it likes. When one has been for longer, it and the others are written off,
     /// and the circuit opens again.
     ///
     /// # Errors
@@ -109,6 +109,9 @@ impl Probes {
     pub(crate) fn admit(&mut self, now: Instant) -> Option<ProbeId> {
         if !self.has_room() {
             return None;
+        }
+        while self.out.iter().any(|(out, _)| *out == self.next_id) {
+            self.next_id = self.next_id.next();
         }
         let id = self.next_id;
         self.next_id = id.next();

@@ -1,18 +1,19 @@
 use std::{
-    collections::HashMap,
+    borrow::Borrow,
     error::Error,
     fmt,
     hash::Hash,
-    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::{Circuit, Rules};
+use self::recent::Recent;
+use crate::{Circuit, Name, Rules};
 
 mod layer;
+pub(crate) mod recent;
 mod service;
 
 pub use layer::KeyedCircuitBreakerLayer;
@@ -20,9 +21,10 @@ pub use service::KeyedCircuitBreaker;
 
 /// A circuit for each key: each host, say, or each tenant.
 ///
-/// It is shared by its clones. A circuit is made, closed, when its key is first asked for, and
-/// forgotten when that has not been for a while, or when there are too many keys: then the half of them goes that was
-/// not asked for the longest.
+/// It is shared by its clones. A circuit is made, closed, when its key is first asked for. It is
+/// forgotten when that has not been for a while, but not while it is open, half-open, or told what to
+/// be; and when there are too many keys, then the one that was not asked for the longest, in whatever
+/// state it is. Calls of a forgotten circuit end without a trace.
 pub struct Circuits<K> {
     shared: Arc<Shared<K>>,
 }
@@ -40,27 +42,22 @@ pub struct InvalidKeyLimits(&'static str);
 
 struct Shared<K> {
     rules: Arc<Rules>,
+    name_of: Option<Box<NameOf<K>>>,
     limits: KeyLimits,
-    generations: Mutex<Generations<K>>,
+    circuits: Mutex<Recent<K, Circuit>>,
 }
 
-/// Two maps: circuits that are asked for are in the young one, or come into it. When it is full, or
-/// old enough, it becomes the old one, and what was not asked for since the last time is gone.
-struct Generations<K> {
-    young: HashMap<K, Circuit>,
-    old: HashMap<K, Circuit>,
-    since: Instant,
-}
+type NameOf<K> = dyn Fn(&K) -> Name + Send + Sync;
 
 impl KeyLimits {
-    /// At most `max_keys` circuits, each kept for at least `idle_for` and at most twice that after it
-    /// was last asked for.
+    /// At most `max_keys` circuits, each kept until it was not asked for within `idle_for`. It goes then
+    /// when another is asked for.
     ///
     /// # Errors
-    /// If `max_keys` is less than 2, or `idle_for` zero.
+    /// If one of them is zero.
     pub const fn new(max_keys: usize, idle_for: Duration) -> Result<Self, InvalidKeyLimits> {
-        if max_keys < 2 {
-            return Err(InvalidKeyLimits("the maximum of keys must be 2 at least"));
+        if max_keys == 0 {
+            return Err(InvalidKeyLimits("the maximum of keys must not be zero"));
         }
         if idle_for.is_zero() {
             return Err(InvalidKeyLimits("the idle time must not be zero"));
@@ -69,18 +66,29 @@ impl KeyLimits {
     }
 }
 
-impl<K: Hash + Eq> Circuits<K> {
+impl<K: Hash + Eq + Clone> Circuits<K> {
     /// Circuits that follow `rules`, and share its name.
     #[must_use]
     pub fn new(rules: Rules, limits: KeyLimits) -> Self {
+        Self::with_names(rules, limits, None)
+    }
+
+    /// Circuits that follow `rules`, each with a name of its own.
+    #[must_use]
+    pub fn named(
+        rules: Rules,
+        limits: KeyLimits,
+        name_of: impl Fn(&K) -> Name + Send + Sync + 'static,
+    ) -> Self {
+        Self::with_names(rules, limits, Some(Box::new(name_of)))
+    }
+
+    fn with_names(rules: Rules, limits: KeyLimits, name_of: Option<Box<NameOf<K>>>) -> Self {
         let shared = Shared {
             rules: Arc::new(rules),
+            name_of,
             limits,
-            generations: Mutex::new(Generations {
-                young: HashMap::new(),
-                old: HashMap::new(),
-                since: Instant::now(),
-            }),
+            circuits: Mutex::new(Recent::new()),
         };
         Self {
             shared: Arc::new(shared),
@@ -89,23 +97,34 @@ impl<K: Hash + Eq> Circuits<K> {
 
     /// The circuit of a key, which counts as a use of it.
     #[must_use]
-    pub fn circuit(&self, key: K) -> Circuit {
+    pub fn circuit(&self, key: &K) -> Circuit {
         let now = Instant::now();
-        let Shared { rules, limits, .. } = &*self.shared;
-        let mut generations = self.shared.lock();
-        let forgotten = generations.make_room(limits, now);
-        let circuit = generations.circuit(key, || Circuit::small(rules.clone()));
-        // Keys and circuits are dropped after the unlock, for a key can do what it likes then.
-        drop(generations);
-        drop(forgotten);
-        circuit
+        let found = self.shared.lock().use_one(key, now).cloned();
+        found.unwrap_or_else(|| self.shared.make(key.clone(), now))
+    }
+
+    /// The circuit of a key, if there is one. That is no use of it.
+    #[must_use]
+    pub fn get<Q>(&self, key: &Q) -> Option<Circuit>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.shared.lock().get(key).cloned()
+    }
+
+    /// All keys and their circuits, in no order.
+    #[must_use]
+    pub fn list(&self) -> Vec<(K, Circuit)> {
+        let circuits = self.shared.lock();
+        let copy = |(key, circuit): (&K, &Circuit)| (key.clone(), circuit.clone());
+        circuits.iter().map(copy).collect()
     }
 
     /// How many circuits there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        let generations = self.shared.lock();
-        generations.young.len() + generations.old.len()
+        self.shared.lock().len()
     }
 
     /// Whether there are none.
@@ -115,37 +134,57 @@ impl<K: Hash + Eq> Circuits<K> {
     }
 }
 
-impl<K: Hash + Eq> Generations<K> {
-    /// Lets the young grow old if it is time, or if they are half of all; gives those that were old.
-    fn make_room(&mut self, limits: &KeyLimits, now: Instant) -> Vec<HashMap<K, Circuit>> {
-        let age = now.saturating_duration_since(self.since);
-        if age < limits.idle_for && self.young.len() < limits.max_keys / 2 {
-            return Vec::new();
+impl<K: Hash + Eq + Clone> Shared<K> {
+    /// Makes the circuit of a key, unless another was quicker.
+    fn make(&self, key: K, now: Instant) -> Circuit {
+        let mut rules = self.rules.clone();
+        if let Some(name_of) = &self.name_of {
+            rules = Arc::new(Rules::clone(&rules).with_name(name_of(&key)));
         }
-        self.since = now;
-        let young = mem::take(&mut self.young);
-        let mut forgotten = vec![mem::replace(&mut self.old, young)];
-        if age / 2 >= limits.idle_for {
-            forgotten.push(mem::take(&mut self.old));
+        let new = Circuit::small(rules);
+        let mut circuits = self.lock();
+        if let Some(circuit) = circuits.use_one(&key, now) {
+            return circuit.clone();
+        }
+        let forgotten = self.make_room(&mut circuits, now);
+        circuits.insert(key, new.clone(), now);
+        // Keys and circuits are dropped after the unlock, for a key can do what it likes then.
+        drop(circuits);
+        drop(forgotten);
+        new
+    }
+
+    /// Takes out those that were idle for too long, and if there is no room then, the oldest.
+    fn make_room(
+        &self,
+        circuits: &mut Recent<K, Circuit>,
+        now: Instant,
+    ) -> Vec<Option<(K, K, Circuit)>> {
+        let mut forgotten = Vec::new();
+        for _ in 0..circuits.len() {
+            match circuits.oldest() {
+                Some((circuit, used_at))
+                    if now.saturating_duration_since(used_at) >= self.limits.idle_for =>
+                {
+                    if circuit.is_closed() {
+                        forgotten.push(circuits.remove_oldest());
+                    } else {
+                        circuits.use_oldest(now);
+                    }
+                }
+                _ => break,
+            }
+        }
+        if circuits.len() >= self.limits.max_keys {
+            forgotten.push(circuits.remove_oldest());
         }
         forgotten
     }
 
-    fn circuit(&mut self, key: K, new: impl FnOnce() -> Circuit) -> Circuit {
-        if let Some(circuit) = self.young.get(&key) {
-            return circuit.clone();
-        }
-        let (key, circuit) = self.old.remove_entry(&key).unwrap_or_else(|| (key, new()));
-        self.young.insert(key, circuit.clone());
-        circuit
-    }
-}
-
-impl<K> Shared<K> {
-    fn lock(&self) -> MutexGuard<'_, Generations<K>> {
-        // What can panic under the lock is the hash or the comparison of a key, before any change.
-        let generations = self.generations.lock();
-        generations.unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Recent<K, Circuit>> {
+        // What of others can panic under the lock is the hash, the comparison or the copy of a key.
+        // The worst that comes of it is a key that is not found.
+        self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

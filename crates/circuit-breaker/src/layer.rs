@@ -1,3 +1,5 @@
+use std::fmt;
+
 use tower_layer::Layer;
 
 use crate::{Circuit, CircuitBreaker, ErrorsFail, NoDeadline, service::WhileOpen};
@@ -6,7 +8,7 @@ use crate::{Circuit, CircuitBreaker, ErrorsFail, NoDeadline, service::WhileOpen}
 ///
 /// All services that a layer or its clones make share the circuit, and so do all layers that are made
 /// of clones of one [`Circuit`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CircuitBreakerLayer<C = ErrorsFail, D = NoDeadline> {
     circuit: Circuit,
     classify: C,
@@ -55,6 +57,9 @@ impl<C, D> CircuitBreakerLayer<C, D> {
     /// refuse in `call`. For use below a balancer, which then looks elsewhere.
     ///
     /// A service that was ready can still refuse, for example when others took the probes.
+    ///
+    /// # Panics
+    /// `poll_ready` then panics outside a tokio runtime with time, if the circuit is open.
     #[must_use]
     pub fn pending_while_open(mut self) -> Self {
         self.while_open = WhileOpen::Pend;
@@ -79,5 +84,14 @@ impl<S, C: Clone, D: Clone> Layer<S> for CircuitBreakerLayer<C, D> {
             self.deadline.clone(),
             self.while_open,
         )
+    }
+}
+
+impl<C, D> fmt::Debug for CircuitBreakerLayer<C, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitBreakerLayer")
+            .field("circuit", &self.circuit)
+            .field("while_open", &self.while_open)
+            .finish_non_exhaustive()
     }
 }

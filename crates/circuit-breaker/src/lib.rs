@@ -6,7 +6,7 @@
 //! closes if they succeed. Put it around whatever can fail as a whole: a host, a data base, a plugin.
 //!
 //! **A call decides only in the state that admitted it, and exactly once**: a late answer neither
-//! closes nor opens a circuit, and a call that is dropped leaves no trace.
+//! closes nor opens a circuit, and a call that is dropped gives back what it took.
 //!
 //! ```
 //! use mainstay_circuit_breaker::{CircuitBreakerLayer, ConsecutiveFailures, Open, Rules};
@@ -50,8 +50,8 @@
 //!
 //! # Readiness
 //! While the circuit is open the inner service is not polled. Readiness takes nothing: the circuit has
-//! the last word in `call`, so a service that was ready can refuse. An error of the inner `poll_ready`
-//! is judged as that of a call.
+//! the last word in `call`, so a service that was ready can refuse; what its inner service had reserved
+//! by getting ready stays reserved then. An error of the inner `poll_ready` is judged as that of a call.
 //!
 //! # Cancel safety
 //! A dropped response gives its probe back, and counts for nothing, unless it is known to be a failure:
@@ -61,8 +61,15 @@
 //! Errors of the inner service pass unchanged into a [`BoxError`]; [`Open`] is the only one added. A
 //! panic of the inner service is a failure, and goes on. `call` panics if the service is not ready.
 
+// How it hangs together, from the outside in: a `layer` makes a `service`, whose `future` holds a
+// `permit` of a `circuit`. That is a `gate` (in `memory` that is never freed): one `word` that calls
+// read without a lock and get a `pass` from, `meter`s in whose `cells` good calls are counted, and
+// under a lock the `machine` that decides, with a `tally` for each rule, over a `call_window` or a
+// `time_window`.
+
 mod call_window;
 mod cells;
+mod chance;
 mod changes;
 mod circuit;
 mod classify;

@@ -3,7 +3,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    Change, Failure, OpenTime, Reason, RuleSnapshot, Rules, Snapshot, State, Verdict,
+    Change, Reason, RuleSnapshot, Rules, Snapshot, State, Verdict, chance,
     clock::Tick,
     half_open::{Decision, Probes},
     meter::Meter,
@@ -24,7 +24,7 @@ const KEPT_CHANGES: usize = 64;
 pub(crate) struct Machine {
     rules: Arc<Rules>,
     phase: Phase,
-    /// Goes up by one with each change. A call belongs to the generation that admitted it, and its
+    /// Goes up with each change. A call belongs to the generation that admitted it, and its
     /// outcome decides nothing in a later one.
     generation: u64,
     /// The first of its generations: those before are of another machine in the same place.
@@ -34,12 +34,16 @@ pub(crate) struct Machine {
     findings: Findings,
     /// Why the circuit is not closed.
     reason: Reason,
-    /// The latest moment that failures of the closed circuit named for coming back.
+    /// The latest moment that failures of this state named for coming back.
     asked_for: Instant,
     closed_since: Instant,
+    /// The latest time it was given: who was held up on the way brings an earlier one.
+    latest: Instant,
     doublings: u32,
     openings: u64,
     late: u64,
+    /// How many changes of state there were, and the last of them.
+    changed: u64,
     changes: VecDeque<Change>,
 }
 
@@ -80,9 +84,11 @@ impl Machine {
             reason: Reason::Forced,
             asked_for: now,
             closed_since: now,
+            latest: now,
             doublings: 0,
             openings: 0,
             late: 0,
+            changed: 0,
             changes: VecDeque::new(),
         }
     }
@@ -96,12 +102,12 @@ impl Machine {
             .with_gate(!self.phase.passes())
             .with_short(is_short)
             .with_row(is_row)
-            .with_meters(!self.meters.is_empty())
+            .with_meters(matches!(self.phase, Phase::Closed) && !self.meters.is_empty())
     }
 
     /// Whether a call would be admitted now.
     pub(crate) fn peek(&mut self, now: Instant) -> Result<(), Refusal> {
-        self.advance(now);
+        let now = self.advance(now);
         match &self.phase {
             Phase::Closed | Phase::Disabled => Ok(()),
             Phase::Open { until } if now >= *until => Ok(()),
@@ -113,6 +119,7 @@ impl Machine {
     }
 
     pub(crate) fn admit(&mut self, now: Instant) -> Result<Pass, Refusal> {
+        let now = self.advance(now);
         // Calls that asked nobody may have made up the number since the last outcome that did.
         if self.findings.is_short {
             self.evaluate(self.generation, now);
@@ -120,6 +127,7 @@ impl Machine {
         self.peek(now)?;
         if let Phase::Open { .. } = self.phase {
             let probes = Probes::new(self.rules.half_open);
+            self.asked_for = now;
             self.enter(Phase::HalfOpen(probes), None);
         }
         let probe = match &mut self.phase {
@@ -131,7 +139,7 @@ impl Machine {
 
     /// Takes a pass back, with the verdict on its call and how long that took.
     pub(crate) fn settle(&mut self, pass: Pass, verdict: Verdict, took: Duration, now: Instant) {
-        self.advance(now);
+        let now = self.advance(now);
         if pass.generation() != self.generation {
             self.late += u64::from(pass.generation() >= self.born);
             return;
@@ -144,6 +152,9 @@ impl Machine {
         match (&mut self.phase, pass.probe()) {
             (Phase::Closed, _) => self.record(&Outcome { failure, took }, now),
             (Phase::HalfOpen(probes), Some(probe)) => {
+                if let Some(failure) = failure {
+                    self.asked_for = self.asked_for.max(failure.not_before(now));
+                }
                 let slow_from = self
                     .meters
                     .iter()
@@ -153,10 +164,7 @@ impl Machine {
                 match probes.settle(probe, failure.is_none() && !is_slow) {
                     Decision::Undecided => {}
                     Decision::Close => self.close(now),
-                    Decision::Open => {
-                        let asked = failure.map_or(Duration::ZERO, |it| it.retry_after);
-                        self.open(Reason::ProbesFailed, asked, now);
-                    }
+                    Decision::Open => self.open(Reason::ProbesFailed, now),
                 }
             }
             // Disabled counts nothing, and the others admit nothing.
@@ -166,6 +174,7 @@ impl Machine {
 
     /// Opens a closed circuit if it is time for that, as the calls of a generation found.
     pub(crate) fn evaluate(&mut self, generation: u64, now: Instant) {
+        let now = self.advance(now);
         if generation != self.generation || !matches!(self.phase, Phase::Closed) {
             return;
         }
@@ -178,8 +187,7 @@ impl Machine {
             let open_time = &self.rules.open_time;
             let closed_for = now.saturating_duration_since(self.closed_since);
             self.doublings = open_time.recovered(self.doublings, closed_for);
-            let asked = self.asked_for.saturating_duration_since(now);
-            self.open(reason, asked, now);
+            self.open(reason, now);
         }
     }
 
@@ -207,27 +215,41 @@ impl Machine {
     }
 
     pub(crate) fn reset(&mut self, now: Instant) {
+        let now = self.advance(now);
         self.doublings = 0;
         self.close(now);
     }
 
     /// The changes after the first `seen` ones, as far back as they are kept.
     pub(crate) fn changes_since(&self, seen: u64) -> impl Iterator<Item = Change> {
-        let new = usize::try_from(self.generation - seen).unwrap_or(usize::MAX);
+        let new = usize::try_from(self.changed - seen).unwrap_or(usize::MAX);
         let skipped = self.changes.len().saturating_sub(new);
         self.changes.iter().skip(skipped).copied()
     }
 
     /// The first of those changes, and its number.
     pub(crate) fn change_after(&self, seen: u64) -> Option<(Change, u64)> {
-        let oldest_kept = self.generation - self.changes.len() as u64;
+        let oldest_kept = self.changed - self.changes.len() as u64;
         let change = self.changes_since(seen).next()?;
         Some((change, seen.max(oldest_kept) + 1))
     }
 
     /// How many changes there were.
+    pub(crate) const fn changed(&self) -> u64 {
+        self.changed
+    }
+
     pub(crate) const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    pub(crate) const fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    pub(crate) fn state_at(&mut self, now: Instant) -> State {
+        self.advance(now);
+        self.phase.state()
     }
 
     pub(crate) fn rules(&self) -> &Rules {
@@ -260,20 +282,23 @@ impl Machine {
         }
     }
 
-    /// Does what is due: hung probes open the circuit again, as of when they hung.
-    fn advance(&mut self, now: Instant) {
+    /// Does what is due: hung probes open the circuit again, as of when they hung. Gives the time that
+    /// it is, which does not go back.
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.latest = self.latest.max(now);
+        let now = self.latest;
         if let Phase::HalfOpen(probes) = &self.phase
             && let Some(hung_at) = probes.hung_at()
             && hung_at <= now
         {
-            self.open(Reason::ProbesHung, Duration::ZERO, hung_at);
+            self.open(Reason::ProbesHung, hung_at);
         }
+        now
     }
 
     fn record(&mut self, outcome: &Outcome, now: Instant) {
-        if let Some(Failure { retry_after, .. }) = outcome.failure {
-            let asked_for = now + retry_after.min(OpenTime::MAX);
-            self.asked_for = self.asked_for.max(asked_for);
+        if let Some(failure) = outcome.failure {
+            self.asked_for = self.asked_for.max(failure.not_before(now));
         }
         for tally in &mut self.tallies {
             tally.record(outcome, self.generation, now);
@@ -287,10 +312,11 @@ impl Machine {
         }
     }
 
-    fn open(&mut self, reason: Reason, asked: Duration, at: Instant) {
+    fn open(&mut self, reason: Reason, at: Instant) {
+        let asked = self.asked_for.saturating_duration_since(at);
         let open_time = &self.rules.open_time;
-        let open_for = open_time.after(self.doublings, asked, rand::random());
-        self.doublings = self.doublings.saturating_add(1);
+        let open_for = open_time.after(self.doublings, asked, chance::draw());
+        self.doublings = open_time.next(self.doublings);
         self.openings += 1;
         self.reason = reason;
         let until = at + open_for;
@@ -304,17 +330,20 @@ impl Machine {
     }
 
     fn enter(&mut self, phase: Phase, open_for: Option<Duration>) {
-        let reason = (!phase.passes()).then_some(self.reason);
-        let change = Change {
-            from: self.phase.state(),
-            to: phase.state(),
-            reason,
-            open_for,
-        };
-        if self.changes.len() == KEPT_CHANGES {
-            self.changes.pop_front();
+        let (from, to) = (self.phase.state(), phase.state());
+        if from != to {
+            if self.changes.len() == KEPT_CHANGES {
+                self.changes.pop_front();
+            }
+            let reason = (!phase.passes()).then_some(self.reason);
+            self.changes.push_back(Change {
+                from,
+                to,
+                reason,
+                open_for,
+            });
+            self.changed += 1;
         }
-        self.changes.push_back(change);
         self.phase = phase;
         self.begin_generation();
     }

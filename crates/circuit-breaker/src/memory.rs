@@ -21,7 +21,7 @@ use mainstay_striped::Striped;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    Rules, Verdict,
+    Rules, Verdict, chance,
     clock::Tick,
     event,
     gate::{Gate, News},
@@ -101,6 +101,7 @@ impl Shared {
 impl Owner {
     /// A circuit whose windows have cells for so many threads.
     pub(crate) fn new(rules: Arc<Rules>, threads: usize) -> Self {
+        chance::prepare();
         let now = Instant::now();
         let kind = Kind {
             shapes: rules.shapes().collect(),

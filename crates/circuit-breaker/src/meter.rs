@@ -72,9 +72,11 @@ impl Meter {
     /// lest their tags fall below those of the steps that there were.
     pub(crate) fn begin(&self, now: Instant) -> u64 {
         let now = self.clock.tick(now);
-        let skipped = self.step(now) / cells::RING as u64 + 1;
+        // A clock that tests turn may have been further.
+        let last = self.last_step.load(Ordering::Relaxed).max(self.step(now));
         self.origin.store(now.nanos(), Ordering::Relaxed);
-        skipped
+        self.last_step.store(0, Ordering::Relaxed);
+        last / cells::RING as u64 + 1
     }
 
     /// The number of the step, and how it is told from that of another generation: a later one is a

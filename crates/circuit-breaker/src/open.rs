@@ -34,7 +34,8 @@ impl Open {
         self.reason
     }
 
-    /// After what time the circuit admits a probe.
+    /// After what time the circuit admits a probe, counted from when the service was polled to
+    /// readiness.
     ///
     /// Nothing when that is not known: while other calls probe a half-open circuit, and when it is
     /// forced open.

@@ -80,10 +80,20 @@ impl OpenTime {
     /// The time after `doublings`, lengthened to what the service asked for, where `chance` is drawn
     /// from 0 to 1.
     pub(crate) fn after(&self, doublings: u32, asked: Duration, chance: f64) -> Duration {
-        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
-        let time = self.first.saturating_mul(factor).min(self.max);
+        let time = self.doubled(doublings);
         let jittered = time - time.mul_f64(self.jitter * chance).min(time);
         jittered.max(asked.min(self.max))
+    }
+
+    /// One doubling more, unless the maximum is reached: those beyond would only have to be taken back.
+    pub(crate) fn next(&self, doublings: u32) -> u32 {
+        doublings + u32::from(self.doubled(doublings) < self.max)
+    }
+
+    fn doubled(&self, doublings: u32) -> Duration {
+        let nanos = self.first.as_nanos() << doublings.min(63);
+        // The maximum is below five hundred years, which is what 64 bits are.
+        Duration::from_nanos(nanos.min(self.max.as_nanos()) as u64)
     }
 
     /// What is left of `doublings` after the circuit was closed for that long.

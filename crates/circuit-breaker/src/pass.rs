@@ -60,7 +60,7 @@ impl ProbeId {
 
     pub(crate) const FIRST: Self = Self(1);
 
-    /// They begin again after a million, which is more than can be out at once.
+    /// They begin again after a million: those that are still out must be left out.
     pub(crate) const fn next(self) -> Self {
         Self(self.0 % Self::MAX + 1)
     }

@@ -70,6 +70,18 @@ impl FailureRate {
             Err(error) => Err(error),
         }
     }
+
+    /// The part of the calls that opens the circuit.
+    #[must_use]
+    pub const fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Which calls it is taken over.
+    #[must_use]
+    pub const fn window(&self) -> Window {
+        self.window
+    }
 }
 
 impl SlowCallRate {
@@ -97,6 +109,18 @@ impl SlowCallRate {
     #[must_use]
     pub const fn slow_from(&self) -> Duration {
         self.slow_from
+    }
+
+    /// The part of the calls that opens the circuit.
+    #[must_use]
+    pub const fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Which calls it is taken over.
+    #[must_use]
+    pub const fn window(&self) -> Window {
+        self.window
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::{
-    BoxError, Circuit, Classify, Deadline, ErrorsFail, NoDeadline, future::ResponseFuture,
+    BoxError, Circuit, Classify, Deadline, ErrorsFail, NoDeadline, Verdict, future::ResponseFuture,
     machine::Refusal, open::Wait, waiting::Waiting, word::Word,
 };
 
@@ -39,6 +39,9 @@ enum Readiness {
     /// The inner service is ready, and the circuit has the last word in `call`.
     Inner,
 }
+
+/// Counts a failure, if it is dropped: when the inner service panics as it is asked whether it is ready.
+struct Panicking<'a>(&'a Circuit);
 
 impl<S, C, D> CircuitBreaker<S, C, D> {
     pub(crate) const fn new(
@@ -92,6 +95,7 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
                 return Poll::Ready(true);
             }
             let WhileOpen::Pend = self.while_open else {
+                self.readiness = Readiness::Refusing;
                 return Poll::Ready(false);
             };
             // Asked once more, or a change between the two would not wake us.
@@ -111,7 +115,6 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
         {
             self.wait = refusal.wait(now);
             if self.wait.is_some() {
-                self.readiness = Readiness::Refusing;
                 return true;
             }
         }
@@ -120,7 +123,6 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
         };
         self.wait = refusal.wait(now);
         self.last_refusal = Some((word, refusal));
-        self.readiness = Readiness::Refusing;
         true
     }
 
@@ -145,14 +147,17 @@ where
     type Future = ResponseFuture<S::Future, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.readiness = Readiness::Unknown;
         if !self.circuit.word().passes() && !ready!(self.poll_admits(cx)) {
             return Poll::Ready(Ok(()));
         }
-        self.readiness = Readiness::Unknown;
-        if let Err(error) = ready!(self.inner.poll_ready(cx)) {
+        let panicking = Panicking(&self.circuit);
+        let ready = self.inner.poll_ready(cx);
+        mem::forget(panicking);
+        if let Err(error) = ready!(ready) {
             let result = Err(error);
             // A service that cannot be called has failed as one that was called; a probe, too.
-            if let Ok(permit) = self.circuit.admit() {
+            if let Some(permit) = self.circuit.admit_quietly() {
                 permit.settle(self.classify.classify(&result));
             }
             return Poll::Ready(result.map(|_: S::Response| ()).map_err(Into::into));
@@ -175,6 +180,14 @@ where
                     ResponseFuture::called(future, permit, self.classify.clone(), deadline)
                 }
             },
+        }
+    }
+}
+
+impl Drop for Panicking<'_> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.0.admit_quietly() {
+            permit.settle(Verdict::failure());
         }
     }
 }

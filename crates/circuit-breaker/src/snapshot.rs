@@ -12,7 +12,7 @@ pub struct Snapshot {
     pub state: State,
     /// Why it is open, half-open or forced open.
     pub reason: Option<Reason>,
-    /// After what time it admits a probe, if it is open.
+    /// After what time it admits a probe, if it is open and that time is not over.
     pub retry_after: Option<Duration>,
     /// The probes without an outcome, if it is half-open.
     pub probes_out: u32,

@@ -4,6 +4,7 @@ use crate::Rule;
 
 /// Whether a circuit lets calls through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum State {
     /// Calls pass, and their outcomes are counted.
     Closed,

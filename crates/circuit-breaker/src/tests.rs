@@ -2,5 +2,7 @@
 
 mod call_window;
 mod cells;
+mod gate;
 mod open_time;
+mod recent;
 mod time_window;

@@ -39,7 +39,7 @@ pub(crate) struct Counts {
 }
 
 impl Window {
-    /// The most calls that [`Window::last_calls`] can hold: each costs a bit.
+    /// The most calls that [`Window::last_calls`] can hold: each bad one costs eight bytes.
     pub const MAX_CALLS: u32 = 1 << 20;
 
     /// The shortest window of time: a tenth of it is a step, and a step is at least a millisecond.
@@ -95,7 +95,9 @@ impl Window {
         })
     }
 
-    pub(crate) const fn min_calls(&self) -> u32 {
+    /// How many calls there must be for the rate to count.
+    #[must_use]
+    pub const fn min_calls(&self) -> u32 {
         self.min_calls
     }
 

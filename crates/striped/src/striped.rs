@@ -1,4 +1,4 @@
-use std::ops::Deref;
+use std::{marker::PhantomData, ops::Deref};
 
 use crate::number;
 
@@ -14,6 +14,8 @@ pub struct Striped<T> {
 pub struct Stripe<'a, T> {
     value: &'a T,
     is_own: bool,
+    /// It is this thread's, and stays here.
+    not_send: PhantomData<*const ()>,
 }
 
 /// Two cache lines: processors fetch them in pairs.
@@ -46,10 +48,12 @@ impl<T> Striped<T> {
             Some(Line(value)) => Stripe {
                 value,
                 is_own: true,
+                not_send: PhantomData,
             },
             None => Stripe {
                 value: &self.shared.0,
                 is_own: false,
+                not_send: PhantomData,
             },
         }
     }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use tower_layer::Layer;
 
 use crate::{Circuits, ErrorsFail, KeyedCircuitBreaker, NoDeadline};
@@ -5,7 +7,6 @@ use crate::{Circuits, ErrorsFail, KeyedCircuitBreaker, NoDeadline};
 /// Puts services behind a circuit for each key, which a function finds in the request.
 ///
 /// All services that it or its clones make share the circuits.
-#[derive(Debug)]
 pub struct KeyedCircuitBreakerLayer<K, F, C = ErrorsFail, D = NoDeadline> {
     circuits: Circuits<K>,
     key: F,
@@ -80,5 +81,13 @@ impl<K, F: Clone, C: Clone, D: Clone> Clone for KeyedCircuitBreakerLayer<K, F, C
             classify: self.classify.clone(),
             deadline: self.deadline.clone(),
         }
+    }
+}
+
+impl<K, F, C, D> fmt::Debug for KeyedCircuitBreakerLayer<K, F, C, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedCircuitBreakerLayer")
+            .field("circuits", &self.circuits)
+            .finish_non_exhaustive()
     }
 }

@@ -65,7 +65,7 @@ impl<S, K, F, C, D, Request> Service<Request> for KeyedCircuitBreaker<S, K, F, C
 where
     S: Service<Request>,
     S::Error: Into<BoxError>,
-    K: Hash + Eq,
+    K: Hash + Eq + Clone,
     F: Fn(&Request) -> K,
     C: Classify<S::Response, S::Error> + Clone,
     D: Deadline<Request>,
@@ -79,7 +79,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let circuit = self.circuits.circuit((self.key)(&request));
+        let circuit = self.circuits.circuit(&(self.key)(&request));
         match circuit.admit() {
             Err(open) => ResponseFuture::refused(open.into()),
             Ok(permit) => {

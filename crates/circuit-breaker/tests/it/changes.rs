@@ -72,6 +72,20 @@ async fn a_change_wakes_who_follows_when_it_has_happened() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_changes_no_state_is_no_change() {
+    let circuit = Circuit::new(consecutive(1));
+    let mut changes = circuit.changes();
+    circuit.reset();
+    assert_pending!(task::spawn(changes.next()).poll());
+    for command in [Circuit::force_open, Circuit::disable] {
+        command(&circuit);
+        command(&circuit);
+        changes.next().await.unwrap();
+        assert_pending!(task::spawn(changes.next()).poll());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_wait_for_a_change_loses_none() {
     let circuit = Circuit::new(consecutive(1));
     let mut changes = circuit.changes();

@@ -200,6 +200,54 @@ async fn a_healthy_spell_takes_a_doubling_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_outage_takes_no_longer_to_recover_from_than_its_doublings() {
+    let circuit = Circuit::new(consecutive(1));
+    fail(&circuit, 1);
+    for _ in 0..200 {
+        wait(circuit.snapshot().retry_after.unwrap()).await;
+        fail(&circuit, 1);
+    }
+    wait(seconds(60)).await;
+    succeed(&circuit, 1);
+    // 10 s, 20 s, 40 s, and then the maximum.
+    wait(3 * seconds(60)).await;
+    fail(&circuit, 1);
+    assert_eq!(circuit.snapshot().retry_after, Some(seconds(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_failed_probe_can_ask_for_a_longer_open_time() {
+    let circuit = half_open_circuit(2, 1).await;
+    let hint = Failure::new().with_retry_after(seconds(55));
+    call(&circuit, hint.into());
+    wait(seconds(5)).await;
+    fail(&circuit, 1);
+    assert_eq!(circuit.snapshot().retry_after, Some(seconds(50)));
+}
+
+/// Their numbers come round again after a million.
+#[tokio::test(start_paused = true)]
+async fn a_million_probes_given_back_do_not_give_back_one_that_is_out() {
+    let circuit = half_open_circuit(2, 2).await;
+    let _out = circuit.admit().unwrap();
+    for _ in 0..1 << 20 {
+        drop(circuit.admit().unwrap());
+    }
+    assert_eq!(circuit.snapshot().probes_out, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_is_slow_by_the_strictest_rule() {
+    let window = Window::last_calls(9, 9).unwrap();
+    let slow = |from| SlowCallRate::new(1.0, seconds(from), window).unwrap();
+    let circuit = Circuit::new(consecutive(1).or(slow(5)).or(slow(1)));
+    fail(&circuit, 1);
+    wait(seconds(10)).await;
+    slow_success(&circuit).await;
+    assert_eq!(state(&circuit), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_can_ask_for_a_longer_open_time_within_the_maximum() {
     for (asked, open_for) in [(5, 10), (30, 30), (1_000_000, 60), (u64::MAX, 60)] {
         let hint = Failure::new().with_retry_after(seconds(asked));

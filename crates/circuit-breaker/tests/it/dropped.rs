@@ -2,6 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -90,6 +91,20 @@ async fn a_call_that_is_given_up_at_its_deadline_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deadline_that_is_far_away_is_not_passed() {
+    let millis = Duration::from_millis(u64::MAX);
+    for within in [Duration::from_nanos(u64::MAX), millis, seconds(1 << 60)] {
+        let circuit = Circuit::new(consecutive(1));
+        let layer = CircuitBreakerLayer::new(circuit.clone())
+            .with_deadline(move |_: &()| Instant::now().checked_add(within));
+        wait(seconds(5)).await;
+        let call = layer.layer(tower::service_fn(never)).oneshot(());
+        timeout(seconds(1), call).await.unwrap_err();
+        assert_eq!(state(&circuit), State::Closed, "{within:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_ends_after_its_deadline_is_judged_by_its_answer() {
     let circuit = Circuit::new(consecutive(1));
     let layer =
@@ -111,6 +126,16 @@ async fn a_panic_of_the_call_is_a_failure() {
     }));
     service.ready().await.unwrap();
     catch_unwind(AssertUnwindSafe(|| drop(service.call(())))).unwrap_err();
+    assert_eq!(state(&circuit), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_inner_readiness_is_a_failure() {
+    let circuit = Circuit::new(consecutive(1));
+    let layer = CircuitBreakerLayer::new(circuit.clone());
+    let mut service = layer.layer(PanicsWhenAsked(tower::service_fn(never)));
+    let mut cx = Context::from_waker(Waker::noop());
+    catch_unwind(AssertUnwindSafe(|| service.poll_ready(&mut cx).is_ready())).unwrap_err();
     assert_eq!(state(&circuit), State::Open);
 }
 
@@ -182,6 +207,22 @@ async fn a_probe_whose_caller_is_cancelled_does_not_leave_the_circuit_half_open(
     probe.abort();
     probe.await.unwrap_err();
     let _probe = circuit.admit().expect("the probe was given back");
+}
+
+struct PanicsWhenAsked<S>(S);
+
+impl<S: Service<()>> Service<()> for PanicsWhenAsked<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        panic!("not to be asked")
+    }
+
+    fn call(&mut self, (): ()) -> S::Future {
+        self.0.call(())
+    }
 }
 
 async fn never(_: ()) -> Answer {

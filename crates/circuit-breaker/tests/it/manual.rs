@@ -42,6 +42,20 @@ async fn a_disabled_circuit_admits_all_and_counts_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_disabled_circuit_counts_no_success_either() {
+    for window in [
+        Window::last_calls(20, 10),
+        Window::last_time(seconds(10), 10),
+    ] {
+        let rate = FailureRate::new(0.5, window.unwrap()).unwrap();
+        let circuit = Circuit::new(Rules::new(rate));
+        circuit.disable();
+        succeed(&circuit, 5);
+        assert_eq!(circuit.snapshot().rules[0].calls, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn reset_clears_a_closed_circuit() {
     let window = Window::last_calls(20, 10).unwrap();
     let rules = consecutive(10).or(FailureRate::new(1.0, window).unwrap());

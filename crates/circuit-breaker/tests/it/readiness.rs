@@ -85,6 +85,7 @@ async fn an_error_of_the_inner_readiness_fails_a_probe() {
     handle.send_error("gone");
     assert_ready_err!(service.poll_ready());
     assert_eq!(circuit.snapshot().openings, 2);
+    assert_eq!(circuit.snapshot().refused, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,6 +140,18 @@ async fn pending_while_the_probes_are_out() {
     assert!(service.is_woken());
     assert_ready_ok!(service.poll_ready());
     drop(probe);
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic = "poll_ready must be called first"]
+async fn what_was_ready_before_is_not_while_it_is_pending() {
+    let layer = CircuitBreakerLayer::new(consecutive(1)).pending_while_open();
+    let circuit = layer.circuit().clone();
+    let (mut service, _handle) = mock::spawn_layer::<(), &str, _>(layer);
+    assert_ready_ok!(service.poll_ready());
+    circuit.force_open();
+    assert_pending!(service.poll_ready());
+    drop(service.call(()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,6 +28,8 @@ enum Step {
     ForceOpen,
     Disable,
     Reset,
+    /// Looks at it, which does what is due.
+    Look,
 }
 
 const LIMIT: u32 = 3;
@@ -170,12 +172,14 @@ async fn run(kinds: Vec<Kind>, steps: Vec<Step>) {
             }
             Reset => {
                 circuit.reset();
+                model.advance();
                 model.doublings = 0;
                 model.close();
             }
+            Look => model.check(&circuit, step),
         }
-        model.check(&circuit, step);
     }
+    model.check(&circuit, Look);
 }
 
 impl Model {
@@ -202,6 +206,7 @@ impl Model {
     fn admit(&mut self) -> Option<Option<usize>> {
         self.advance();
         if self.state == State::Open && self.now >= self.open_until {
+            self.asked_for = self.now;
             self.enter(State::HalfOpen);
         }
         match self.state {
@@ -240,11 +245,11 @@ impl Model {
                 return;
             }
         };
+        if let Some(failure) = failure {
+            self.asked_for = self.asked_for.max(self.now + asked(failure));
+        }
         match self.state {
             State::Closed => {
-                if let Some(failure) = failure {
-                    self.asked_for = self.asked_for.max(self.now + asked(failure));
-                }
                 self.ended.push(Ended {
                     at: self.now,
                     took,
@@ -253,7 +258,7 @@ impl Model {
                 if self.kinds.iter().any(|kind| self.opens(*kind)) {
                     let spells = (self.now - self.closed_since) / SPELL;
                     self.doublings = self.doublings.saturating_sub(spells as u32);
-                    self.open(self.now, self.asked_for.saturating_sub(self.now));
+                    self.open(self.now);
                 }
             }
             State::HalfOpen => {
@@ -264,7 +269,7 @@ impl Model {
                 if self.probes_that(Some(true)) == SUCCESSES {
                     self.close();
                 } else if self.probes_that(Some(false)) > PROBES - SUCCESSES {
-                    self.open(self.now, failure.map_or(0, asked));
+                    self.open(self.now);
                 }
             }
             _ => {}
@@ -279,7 +284,7 @@ impl Model {
             && let Some(hung_at) = hung_at
             && hung_at <= self.now
         {
-            self.open(hung_at, 0);
+            self.open(hung_at);
         }
     }
 
@@ -324,10 +329,13 @@ impl Model {
         self.probes.iter().filter(|it| it.success == ended).count()
     }
 
-    fn open(&mut self, at: u64, asked: u64) {
+    fn open(&mut self, at: u64) {
+        let asked = self.asked_for.saturating_sub(at);
         let doubled = FIRST.saturating_mul(1 << self.doublings.min(20));
         self.open_until = at + doubled.max(asked).min(MAX);
-        self.doublings += 1;
+        if FIRST << self.doublings < MAX {
+            self.doublings += 1;
+        }
         self.openings += 1;
         self.enter(State::Open);
     }
@@ -390,6 +398,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(ForceOpen),
         1 => Just(Disable),
         2 => Just(Reset),
+        60 => Just(Look),
     ]
 }
 

@@ -67,11 +67,13 @@ fn a_half_open_rule_that_cannot_be_is_refused() {
     let half_open = HalfOpen::new(1, 1).unwrap();
     half_open.with_max_wait(Duration::ZERO).unwrap_err();
     half_open.with_max_wait(Duration::MAX).unwrap();
+    HalfOpen::new(HalfOpen::MAX_PROBES, 1).unwrap();
+    HalfOpen::new(HalfOpen::MAX_PROBES + 1, 1).unwrap_err();
 }
 
 #[test]
 fn key_limits_that_cannot_be_are_refused() {
-    KeyLimits::new(1, seconds(1)).unwrap_err();
+    KeyLimits::new(0, seconds(1)).unwrap_err();
     KeyLimits::new(2, Duration::ZERO).unwrap_err();
     KeyLimits::new(2, Duration::MAX).unwrap();
 }

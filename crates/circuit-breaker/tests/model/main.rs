@@ -8,6 +8,8 @@
 mod call_window;
 #[path = "../../src/cells.rs"]
 mod cells;
+#[path = "../../src/chance.rs"]
+mod chance;
 #[path = "../../src/classify.rs"]
 mod classify;
 #[path = "../../src/clock.rs"]

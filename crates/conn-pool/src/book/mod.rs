@@ -173,10 +173,7 @@ impl<R: Lend> Book<R> {
     ) -> Result<Option<Waker>, R> {
         let id = self.notes[note].slot;
         let slot = &mut self.slots[id];
-        if slot.state != State::Lent
-            || slot.doomed.is_some()
-            || self.census.live() > self.counts.max_size
-        {
+        if slot.state != State::Lent || self.census.live() > self.counts.max_size {
             return Err(one);
         }
         if !self.waiting.is_empty() {
@@ -549,6 +546,7 @@ impl<R: Lend> Book<R> {
         let notes = self.notes.iter().map(|(_, note)| note);
         let oldest = notes.min_by_key(|note| note.at);
         Snapshot {
+            name: self.name.clone(),
             sizes: self.sizes(),
             max_size: self.counts.max_size,
             min_size: self.counts.min_size,

@@ -64,6 +64,23 @@ async fn ten_dead_idle_ones_cost_one_check_not_ten() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_there_are_good_ones_a_check_is_counted_on_again() {
+    let backend = Backend::default();
+    let pool = pool(&backend, 2);
+    idle(&backend, &pool, 2).await;
+    backend.die();
+    drop(pool.acquire().await.unwrap());
+    settle().await;
+    let made = backend.state().made;
+    advance(s(2)).await;
+    backend.state().check_for = ms(500);
+    backend.state().connect_for = ms(400);
+    let begun = Instant::now();
+    drop(pool.acquire().await.unwrap());
+    assert_eq!((begun.elapsed(), backend.state().made), (ms(500), made));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_dead_idle_one_does_not_cost_the_others() {
     let backend = Backend::default();
     let pool = pool(&backend, 3);

@@ -114,6 +114,22 @@ async fn a_good_one_is_kept_while_no_other_can_be_made() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_room_no_second_one_goes_while_the_first_has_no_successor() {
+    let backend = Backend::default();
+    let limits = Limits::new(n(2)).with_min_size(2).unwrap();
+    let pool = pool_with(&backend, limits, Times::new());
+    pool.warm_up().await.unwrap();
+    backend.state().refuses = Some("down");
+    pool.replace_all();
+    sleep(s(10)).await;
+    assert_eq!(pool.snapshot().sizes.idle, 1);
+    backend.state().refuses = None;
+    sleep(s(1)).await;
+    assert_eq!(pool.snapshot().sizes.idle, 2);
+    assert_eq!(pool.snapshot().closed(CloseReason::Lifetime), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_pool_does_nothing() {
     let backend = Backend::default();
     let pool = pool_with(&backend, Limits::new(n(5)), Times::new());

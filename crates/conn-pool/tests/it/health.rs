@@ -47,6 +47,16 @@ async fn only_one_that_idled_is_checked_before_it_is_lent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_knows_that_it_is_broken_passes_no_check() {
+    let backend = Backend::default();
+    let pool = pool(&backend, 1);
+    idle(&backend, &pool, 1).await;
+    backend.crash();
+    assert_eq!(pool.acquire().await.unwrap().id, 1);
+    assert_eq!(backend.state().checks, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ten_dead_idle_ones_cost_one_check_not_ten() {
     let backend = Backend::default();
     let pool = pool(&backend, 10);

@@ -161,13 +161,10 @@ impl<R: Lend> Book<R> {
         fx.poke |= self.lanes[lane].is_empty(now);
     }
 
-    /// Forgets a lane that nothing stands in; false if something does.
-    pub(crate) fn forget(&mut self, lane: u32, now: Instant, fx: &mut Effects<R>) -> bool {
+    /// Forgets a lane that nothing stands in; what it failed with is to be dropped without the lock.
+    pub(crate) fn forget(&mut self, lane: u32, now: Instant) -> Option<Option<Cause>> {
         let is_empty = self.lanes[lane].is_empty(now);
-        if is_empty && let Some(failing) = self.lanes.remove(lane).failing {
-            fx.causes.push(failing.cause);
-        }
-        is_empty
+        is_empty.then(|| self.lanes.remove(lane).failing.map(|failing| failing.cause))
     }
 
     #[inline]

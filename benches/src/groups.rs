@@ -3,6 +3,7 @@
 mod breaker;
 mod limits;
 mod pool;
+mod retry;
 mod stack;
 
 use crate::group::Group;
@@ -14,6 +15,7 @@ pub use pool::waits::print as pool_waits;
 pub fn all() -> Vec<Group> {
     vec![
         breaker::group(),
+        retry::group(),
         pool::group(),
         stack::group(),
         limits::group(),

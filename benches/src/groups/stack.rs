@@ -22,10 +22,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 // The same in each stack, and never reached.
 const ATTEMPTS: usize = 3;
 const AT_ONCE: usize = 1000;
-#[cfg_attr(
-    not(feature = "peers"),
-    expect(dead_code, reason = "we have no row yet")
-)]
 const FAILURES: usize = 5;
 
 pub(super) fn group() -> Group {

@@ -1,8 +1,4 @@
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    thread,
-};
+use std::{fmt, sync::Arc, thread};
 
 use tokio::{sync::futures::Notified, time::Instant};
 
@@ -10,6 +6,7 @@ use crate::{
     Changes, Open, Permit, Rules, Snapshot,
     machine::{Machine, Refusal},
     memory::{Owner, Shared},
+    open::Wait,
     word::Word,
 };
 
@@ -76,7 +73,7 @@ impl Circuit {
     pub fn snapshot(&self) -> Snapshot {
         let snapshot = self.ask(|machine| machine.snapshot(Instant::now()));
         Snapshot {
-            refused: self.shared.refused.load(Ordering::Relaxed),
+            refused: self.shared.refused(),
             ..snapshot
         }
     }
@@ -105,10 +102,11 @@ impl Circuit {
     }
 
     /// Counts a refusal.
-    pub(crate) fn refused(&self, refusal: &Refusal) -> Open {
-        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+    #[inline]
+    pub(crate) fn refused(&self, refusal: &Refusal, wait: Option<Wait>) -> Open {
+        self.shared.count_refused();
         let name = self.owner.rules().name.clone();
-        let open = Open::new(name, refusal.reason, refusal.retry_after);
+        let open = Open::new(name, refusal.reason, wait);
         crate::event::refused(&open);
         open
     }
@@ -118,7 +116,7 @@ impl Circuit {
         let now = Instant::now();
         match self.ask(|machine| machine.admit(now)) {
             Ok(pass) => Ok(Permit::new(self.shared, pass)),
-            Err(refusal) => Err(self.refused(&refusal)),
+            Err(refusal) => Err(self.refused(&refusal, refusal.wait(now))),
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use crate::{BoxError, Classify, Permit, Verdict};
+use crate::{BoxError, Classify, Permit, Verdict, clock::Tick};
 
 pin_project! {
     /// The answer of a service behind a circuit, or the refusal.
@@ -38,22 +38,23 @@ pin_project! {
 
 /// What is known of a call until it has ended; dropped before, it was given up.
 struct Call<C> {
-    permit: Option<Permit>,
+    permit: Permit,
+    deadline: Option<Tick>,
     classify: C,
-    deadline: Option<Instant>,
 }
 
 impl<F, C> ResponseFuture<F, C> {
-    pub(crate) const fn called(
+    #[inline]
+    pub(crate) fn called(
         future: F,
         permit: Permit,
         classify: C,
         deadline: Option<Instant>,
     ) -> Self {
         let call = Call {
-            permit: Some(permit),
+            deadline: deadline.map(|it| permit.clock().tick(it)),
+            permit,
             classify,
-            deadline,
         };
         Self {
             state: State::Called { future, call },
@@ -80,7 +81,7 @@ where
             StateProj::Called { future, call } => {
                 let result = ready!(call.unless_it_panics(|_| future.poll(cx)));
                 let verdict = call.unless_it_panics(|it| it.classify.classify(&result));
-                call.settle(verdict);
+                call.permit.settle_once(verdict);
                 Poll::Ready(result.map_err(Into::into))
             }
             StateProj::Refused { open } => {
@@ -92,12 +93,6 @@ where
 }
 
 impl<C> Call<C> {
-    fn settle(&mut self, verdict: Verdict) {
-        if let Some(permit) = self.permit.take() {
-            permit.settle(verdict);
-        }
-    }
-
     /// Counts a panic as a failure at once. When the future is dropped it could not be told any more
     /// from one that was given up: executors catch the panic first.
     fn unless_it_panics<T>(&mut self, run: impl FnOnce(&Self) -> T) -> T {
@@ -105,7 +100,7 @@ impl<C> Call<C> {
 
         impl<C> Drop for Unwinding<'_, C> {
             fn drop(&mut self) {
-                self.0.settle(Verdict::failure());
+                self.0.permit.settle_once(Verdict::failure());
             }
         }
 
@@ -117,13 +112,16 @@ impl<C> Call<C> {
 }
 
 impl<C> Drop for Call<C> {
+    #[inline]
     fn drop(&mut self) {
-        let Some(permit) = self.permit.take() else {
+        if self.permit.is_settled() {
             return;
-        };
+        }
         match self.deadline {
-            Some(deadline) if Instant::now() >= deadline => permit.settle(Verdict::failure()),
-            _ => permit.give_up(),
+            Some(deadline) if self.permit.clock().now() >= deadline => {
+                self.permit.settle_once(Verdict::failure());
+            }
+            _ => self.permit.give_up(),
         }
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::{
     Change, Name, Rules, Verdict,
     cells::Counted,
+    clock::{Clock, Tick},
     machine::Machine,
     meter::Meter,
     pass::Pass,
@@ -24,6 +25,7 @@ use crate::{
 pub(crate) struct Gate {
     word: AtomicU64,
     meters: &'static [Meter],
+    clock: Clock,
     needs_clock: bool,
     /// The shortest time from which a rule calls a call slow: without one no call is timed.
     slow_from: Option<Duration>,
@@ -40,12 +42,16 @@ pub(crate) struct News {
 impl Gate {
     /// The meters are never freed, nor is what they are part of: see [`crate::memory`].
     pub(crate) fn new(rules: Arc<Rules>, threads: usize, now: Instant) -> Self {
-        let meters = rules.shapes().map(|shape| Meter::new(shape, threads, now));
+        let clock = Clock::new(now);
+        let meters = rules
+            .shapes()
+            .map(|shape| Meter::new(shape, threads, clock));
         let meters: &[Meter] = Vec::leak(meters.collect());
         let machine = Machine::new(rules, meters, 1, now);
         Self {
             word: AtomicU64::new(machine.word().0),
             meters,
+            clock,
             needs_clock: meters.iter().any(Meter::has_steps),
             slow_from: meters.iter().filter_map(|it| it.shape().slow_from).min(),
             machine: Mutex::new(machine),
@@ -73,70 +79,97 @@ impl Gate {
         Word(self.word.load(Ordering::Acquire))
     }
 
+    /// The time, if calls are to be timed.
     #[inline]
-    pub(crate) fn slow_from(&self) -> Option<Duration> {
-        self.slow_from
+    pub(crate) fn start(&self) -> Option<Tick> {
+        self.slow_from.map(|_| self.clock.now())
     }
 
-    /// A pass for a call about which nobody need be asked.
+    pub(crate) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The verdict on a call that was given up: it was a slow one, or nobody knows.
+    pub(crate) fn verdict_on_dropped(&self, started: Option<Tick>) -> Verdict {
+        match (started, self.slow_from) {
+            (Some(started), Some(slow_from)) if self.clock.now().since(started) >= slow_from => {
+                Verdict::failure()
+            }
+            _ => Verdict::Ignore,
+        }
+    }
+
+    /// A pass for a call that need not ask.
     #[inline]
     pub(crate) fn pass(&self) -> Option<Pass> {
-        let word = self.word();
-        word.admits_unasked()
-            .then(|| Pass::new(word.generation(), None))
+        Pass::unasked(self.word())
     }
 
     /// Takes a pass back with the verdict on its call.
-    #[inline]
     pub(crate) fn settle(
         &self,
         pass: Pass,
         verdict: Verdict,
-        started: Option<Instant>,
+        started: Option<Tick>,
     ) -> Option<Box<News>> {
+        let word = self.word();
         match verdict {
             Verdict::Ignore if pass.probe().is_none() => None,
-            Verdict::Success if self.word() == Word::quiet(pass.generation()) => {
-                if self.meters.is_empty() {
-                    return None;
-                }
-                self.succeed(pass, started)
-            }
+            Verdict::Success if pass.is_ignored(word) => None,
+            Verdict::Success if pass.is_metered(word) => self.succeed(pass, started),
             _ => self.tell(pass, verdict, started),
         }
     }
 
     /// Counts a success in the meters.
-    fn succeed(&self, pass: Pass, started: Option<Instant>) -> Option<Box<News>> {
+    fn succeed(&self, pass: Pass, started: Option<Tick>) -> Option<Box<News>> {
         let generation = pass.generation();
-        let now = (self.needs_clock || started.is_some()).then(Instant::now);
+        let at = (self.needs_clock || started.is_some()).then(Instant::now);
+        let now = at.map(|it| self.clock.tick(it));
         if let (Some(started), Some(now), Some(slow_from)) = (started, now, self.slow_from)
-            && now.saturating_duration_since(started) >= slow_from
+            && now.since(started) >= slow_from
         {
             return self.tell(pass, Verdict::Success, Some(started));
         }
         let mut is_new_step = false;
         for meter in self.meters {
-            let tag = meter.tag(generation, now);
-            let mut counted = meter.count(tag);
-            while counted == Counted::Full && self.ask(|machine| machine.relieve(generation, now)).0
-            {
-                counted = meter.count(tag);
+            let counted = meter.count(meter.tag(generation, now));
+            if counted != Counted::Again {
+                is_new_step |= self.count_rare(meter, counted, generation, now);
             }
-            is_new_step |= counted == Counted::First && meter.has_steps();
         }
-        match now {
-            // Good calls have left the window: what is left can be too bad.
-            Some(now) if is_new_step => self.ask(|machine| machine.evaluate(generation, now)).1,
+        match at {
+            Some(at) if is_new_step => self.evaluate(generation, at),
             _ => None,
         }
     }
 
+    /// Whether it is the first call of a step, for this thread.
+    #[cold]
+    fn count_rare(
+        &self,
+        meter: &Meter,
+        mut counted: Counted,
+        generation: u64,
+        now: Option<Tick>,
+    ) -> bool {
+        while counted == Counted::Full && self.ask(|it| it.relieve(generation, now)).0 {
+            counted = meter.count(meter.tag(generation, now));
+        }
+        counted == Counted::First && meter.has_steps()
+    }
+
+    /// Good calls have left the window: what is left can be too bad.
+    #[cold]
+    fn evaluate(&self, generation: u64, at: Instant) -> Option<Box<News>> {
+        self.ask(|machine| machine.evaluate(generation, at)).1
+    }
+
     /// Puts an outcome to the machine.
     #[cold]
-    fn tell(&self, pass: Pass, verdict: Verdict, started: Option<Instant>) -> Option<Box<News>> {
+    fn tell(&self, pass: Pass, verdict: Verdict, started: Option<Tick>) -> Option<Box<News>> {
         let now = Instant::now();
-        let took = started.map_or(Duration::ZERO, |it| now.saturating_duration_since(it));
+        let took = started.map_or(Duration::ZERO, |it| self.clock.tick(now).since(it));
         self.ask(|machine| machine.settle(pass, verdict, took, now))
             .1
     }

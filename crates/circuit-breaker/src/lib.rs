@@ -45,7 +45,8 @@
 //! `info`, refusals at `debug`; [`Circuit::snapshot`] has the numbers, and [`Circuit::changes`] follows.
 //!
 //! # Clone
-//! Clones of a service, and all services of one layer, share the circuit. A clone is not ready.
+//! Clones of a service, and all services of one layer, share the circuit. A clone is not ready. The
+//! memory of a circuit that is gone is kept, and used for the next with windows of the same shapes.
 //!
 //! # Readiness
 //! While the circuit is open the inner service is not polled. Readiness takes nothing: the circuit has
@@ -65,6 +66,7 @@ mod cells;
 mod changes;
 mod circuit;
 mod classify;
+mod clock;
 mod deadline;
 mod event;
 pub mod future;

@@ -4,8 +4,10 @@ use tokio::time::Instant;
 
 use crate::{
     Change, Failure, OpenTime, Reason, RuleSnapshot, Rules, Snapshot, State, Verdict,
+    clock::Tick,
     half_open::{Decision, Probes},
     meter::Meter,
+    open::Wait,
     pass::Pass,
     tally::{Findings, Outcome, Tally},
     word::Word,
@@ -27,6 +29,7 @@ pub(crate) struct Machine {
     generation: u64,
     /// The first of its generations: those before are of another machine in the same place.
     born: u64,
+    meters: &'static [Meter],
     tallies: Box<[Tally]>,
     findings: Findings,
     /// Why the circuit is not closed.
@@ -53,7 +56,8 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Refusal {
     pub(crate) reason: Reason,
-    pub(crate) retry_after: Option<Duration>,
+    /// When the open time is over, if that is what the refusal is for.
+    open_until: Option<Instant>,
     /// When it is worth asking again, if nothing happens before.
     pub(crate) ask_at: Option<Instant>,
 }
@@ -66,6 +70,7 @@ impl Machine {
         now: Instant,
     ) -> Self {
         Self {
+            meters,
             tallies: Tally::all(&rules.open_when, meters),
             findings: Findings::default(),
             rules,
@@ -87,7 +92,11 @@ impl Machine {
         let Findings {
             is_short, is_row, ..
         } = self.findings;
-        Word::new(self.generation, !self.phase.passes(), is_short, is_row)
+        Word::new(self.generation)
+            .with_gate(!self.phase.passes())
+            .with_short(is_short)
+            .with_row(is_row)
+            .with_meters(!self.meters.is_empty())
     }
 
     /// Whether a call would be admitted now.
@@ -97,7 +106,7 @@ impl Machine {
             Phase::Closed | Phase::Disabled => Ok(()),
             Phase::Open { until } if now >= *until => Ok(()),
             Phase::HalfOpen(probes) if probes.has_room() => Ok(()),
-            Phase::Open { until } => Err(self.refusal(Some(*until - now), Some(*until))),
+            Phase::Open { until } => Err(self.refusal(Some(*until), Some(*until))),
             Phase::HalfOpen(probes) => Err(self.refusal(None, probes.hung_at())),
             Phase::ForcedOpen => Err(self.refusal(None, None)),
         }
@@ -135,7 +144,11 @@ impl Machine {
         match (&mut self.phase, pass.probe()) {
             (Phase::Closed, _) => self.record(&Outcome { failure, took }, now),
             (Phase::HalfOpen(probes), Some(probe)) => {
-                let slow_from = self.rules.shapes().filter_map(|it| it.slow_from).min();
+                let slow_from = self
+                    .meters
+                    .iter()
+                    .filter_map(|it| it.shape().slow_from)
+                    .min();
                 let is_slow = slow_from.is_some_and(|slow_from| took >= slow_from);
                 match probes.settle(probe, failure.is_none() && !is_slow) {
                     Decision::Undecided => {}
@@ -172,7 +185,7 @@ impl Machine {
 
     /// Takes over what this thread's cells hold, since one is full; not if they are of a generation
     /// that is over.
-    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Instant>) -> bool {
+    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Tick>) -> bool {
         let is_current = generation == self.generation;
         if is_current {
             for tally in &mut self.tallies {
@@ -236,7 +249,7 @@ impl Machine {
             name: self.rules.name.clone(),
             state: self.phase.state(),
             reason: (!self.phase.passes()).then_some(self.reason),
-            retry_after: refusal.and_then(|it| it.retry_after),
+            retry_after: refusal.and_then(|it| it.wait(now)).map(Wait::into),
             probes_out: match &self.phase {
                 Phase::HalfOpen(probes) => probes.out(),
                 _ => 0,
@@ -321,25 +334,20 @@ impl Machine {
         }
     }
 
-    const fn refusal(&self, retry_after: Option<Duration>, ask_at: Option<Instant>) -> Refusal {
+    const fn refusal(&self, open_until: Option<Instant>, ask_at: Option<Instant>) -> Refusal {
         Refusal {
             reason: self.reason,
-            retry_after,
+            open_until,
             ask_at,
         }
     }
 }
 
 impl Refusal {
-    /// Whether it is still so, if the state has not changed: that of an open circuit is until its open
-    /// time is over, while others depend on more.
-    pub(crate) fn holds_at(&self, now: Instant) -> bool {
-        self.retry_after.is_some() && self.ask_at.is_some_and(|ask_at| now < ask_at)
-    }
-
-    pub(crate) fn retry_after_at(&self, now: Instant) -> Option<Duration> {
-        let ask_at = self.ask_at.filter(|_| self.retry_after.is_some())?;
-        Some(ask_at.saturating_duration_since(now))
+    /// How long the open time still is; nothing if it is over, or if that is not what the refusal is for.
+    /// Until then it is true, if the state does not change.
+    pub(crate) fn wait(&self, now: Instant) -> Option<Wait> {
+        Wait::new(self.open_until?.saturating_duration_since(now))
     }
 }
 

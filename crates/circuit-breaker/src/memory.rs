@@ -17,10 +17,13 @@ use std::{
     },
 };
 
+use mainstay_striped::Striped;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    Rules, Verdict, event,
+    Rules, Verdict,
+    clock::Tick,
+    event,
     gate::{Gate, News},
     machine::Machine,
     meter::Shape,
@@ -33,7 +36,7 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     /// Told of every change, and of each probe that makes room for another.
     pub(crate) moved: Notify,
-    pub(crate) refused: AtomicU64,
+    pub(crate) refused: Striped<AtomicU64>,
 }
 
 /// Who uses a circuit, until it is dropped.
@@ -56,8 +59,7 @@ type Retired = HashMap<Kind, Vec<(Instant, &'static Shared)>>;
 static RETIRED: LazyLock<Mutex<Retired>> = LazyLock::new(Mutex::default);
 
 impl Shared {
-    #[inline]
-    pub(crate) fn settle(&self, pass: Pass, verdict: Verdict, started: Option<Instant>) {
+    pub(crate) fn settle(&self, pass: Pass, verdict: Verdict, started: Option<Tick>) {
         if let Some(news) = self.gate.settle(pass, verdict, started) {
             self.tell(&news);
         } else if pass.probe().is_some() {
@@ -71,6 +73,20 @@ impl Shared {
             self.tell(&news);
         }
         answer
+    }
+
+    pub(crate) fn count_refused(&self) {
+        let mine = self.refused.mine();
+        if mine.is_own() {
+            mine.store(mine.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        } else {
+            mine.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        let counts = self.refused.iter();
+        counts.map(|it| it.load(Ordering::Relaxed)).sum()
     }
 
     #[cold]
@@ -93,13 +109,16 @@ impl Owner {
         let shared = match take(&kind, now) {
             Some(shared) => {
                 shared.gate.begin(rules.clone(), now);
-                shared.refused.store(0, Ordering::Relaxed);
+                shared
+                    .refused
+                    .iter()
+                    .for_each(|it| it.store(0, Ordering::Relaxed));
                 shared
             }
             None => Box::leak(Box::new(Shared {
                 gate: Gate::new(rules.clone(), threads, now),
                 moved: Notify::new(),
-                refused: AtomicU64::new(0),
+                refused: Striped::new(threads),
             })),
         };
         Self {

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use crate::{
     cells::{self, Cells, Counted},
+    clock::{Clock, Tick},
     sync::{AtomicU64, Ordering},
     window::Span,
 };
@@ -22,9 +23,10 @@ pub(crate) struct Meter {
     shape: Shape,
     /// The length of a step in nanoseconds, of a window of time.
     step: Option<NonZeroU64>,
-    made: Instant,
-    /// When the first step began, in nanoseconds after it was made.
+    clock: Clock,
+    /// When the first step began, in nanoseconds.
     origin: AtomicU64,
+    last_step: AtomicU64,
     cells: Cells,
 }
 
@@ -38,7 +40,7 @@ pub(crate) struct Shape {
 
 impl Meter {
     /// With cells for so many threads.
-    pub(crate) fn new(shape: Shape, threads: usize, now: Instant) -> Self {
+    pub(crate) fn new(shape: Shape, threads: usize, clock: Clock) -> Self {
         let step = match shape.span {
             Span::Calls(_) => None,
             Span::Time(length) => NonZeroU64::new(length.as_nanos() as u64 / STEPS),
@@ -46,8 +48,9 @@ impl Meter {
         Self {
             shape,
             step,
-            made: now,
+            clock,
             origin: AtomicU64::new(0),
+            last_step: AtomicU64::new(0),
             cells: Cells::new(threads),
         }
     }
@@ -68,29 +71,37 @@ impl Meter {
     /// Has the first step of later generations begin now. Gives how many generations must be left out,
     /// lest their tags fall below those of the steps that there were.
     pub(crate) fn begin(&self, now: Instant) -> u64 {
+        let now = self.clock.tick(now);
         let skipped = self.step(now) / cells::RING as u64 + 1;
-        self.origin.store(self.nanos(now), Ordering::Relaxed);
+        self.origin.store(now.nanos(), Ordering::Relaxed);
         skipped
     }
 
     /// The number of the step, and how it is told from that of another generation: a later one is a
     /// whole window further on, at least.
-    pub(crate) fn tag(&self, generation: u64, now: Option<Instant>) -> u64 {
+    pub(crate) fn tag(&self, generation: u64, now: Option<Tick>) -> u64 {
         match now {
             Some(now) if self.has_steps() => self.step(now) + generation * cells::RING as u64,
             _ => generation,
         }
     }
 
-    fn step(&self, now: Instant) -> u64 {
-        let Some(step) = self.step else { return 0 };
-        let origin = self.origin.load(Ordering::Relaxed);
-        self.nanos(now).saturating_sub(origin) / step
+    pub(crate) fn tag_at(&self, generation: u64, now: Instant) -> u64 {
+        self.tag(generation, Some(self.clock.tick(now)))
     }
 
-    /// 64 bits are enough for five hundred years.
-    fn nanos(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.made).as_nanos() as u64
+    fn step(&self, now: Tick) -> u64 {
+        let Some(length) = self.step else { return 0 };
+        let origin = self.origin.load(Ordering::Relaxed);
+        let elapsed = now.nanos().saturating_sub(origin);
+        // Mostly it is the step of the last call, which costs less to check than to divide.
+        let last = self.last_step.load(Ordering::Relaxed);
+        if elapsed.wrapping_sub(last.wrapping_mul(length.get())) < length.get() {
+            return last;
+        }
+        let step = elapsed / length;
+        self.last_step.store(step, Ordering::Relaxed);
+        step
     }
 
     /// Counts a good call.

@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, fmt, num::NonZeroU64, time::Duration};
 
 use crate::{Name, Reason};
 
@@ -9,20 +9,17 @@ use crate::{Name, Reason};
 pub struct Open {
     name: Option<Name>,
     reason: Reason,
-    retry_after: Option<Duration>,
+    wait: Option<Wait>,
 }
 
+/// A time in one word, which moves at once: nanoseconds, and not none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait(NonZeroU64);
+
 impl Open {
-    pub(crate) const fn new(
-        name: Option<Name>,
-        reason: Reason,
-        retry_after: Option<Duration>,
-    ) -> Self {
-        Self {
-            name,
-            reason,
-            retry_after,
-        }
+    #[inline]
+    pub(crate) const fn new(name: Option<Name>, reason: Reason, wait: Option<Wait>) -> Self {
+        Self { name, reason, wait }
     }
 
     /// What the circuit is called.
@@ -42,8 +39,22 @@ impl Open {
     /// Nothing when that is not known: while other calls probe a half-open circuit, and when it is
     /// forced open.
     #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.wait.map(Wait::into)
+    }
+}
+
+impl Wait {
+    #[inline]
+    pub(crate) fn new(time: Duration) -> Option<Self> {
+        // No circuit is open for five hundred years.
+        NonZeroU64::new(time.as_nanos() as u64).map(Self)
+    }
+}
+
+impl From<Wait> for Duration {
+    fn from(Wait(nanos): Wait) -> Self {
+        Self::from_nanos(nanos.get())
     }
 }
 
@@ -53,7 +64,7 @@ impl fmt::Display for Open {
         if let Some(name) = &self.name {
             write!(f, "{name} ")?;
         }
-        match (self.reason, self.retry_after) {
+        match (self.reason, self.retry_after()) {
             (Reason::Forced, _) => f.write_str("is forced open"),
             (reason, Some(wait)) => write!(f, "is open ({reason}), the next try in {wait:?}"),
             (reason, None) => write!(f, "is half-open ({reason}), its probes are out"),

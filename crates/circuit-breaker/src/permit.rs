@@ -1,8 +1,11 @@
 use std::{fmt, thread};
 
-use tokio::time::Instant;
-
-use crate::{Verdict, memory::Shared, pass::Pass};
+use crate::{
+    Verdict,
+    clock::{Clock, Tick},
+    memory::Shared,
+    pass::Pass,
+};
 
 /// The right to make one call, from [`Circuit::admit`](crate::Circuit::admit): settle it when the call has ended.
 ///
@@ -15,7 +18,7 @@ pub struct Permit {
     /// Absent once it is settled.
     pass: Option<Pass>,
     /// Present if a rule looks for slow calls.
-    started: Option<Instant>,
+    started: Option<Tick>,
 }
 
 impl Permit {
@@ -24,7 +27,7 @@ impl Permit {
         Self {
             shared,
             pass: Some(pass),
-            started: shared.gate.slow_from().map(|_| Instant::now()),
+            started: shared.gate.start(),
         }
     }
 
@@ -34,44 +37,45 @@ impl Permit {
         self.settle_once(verdict.into());
     }
 
-    /// As if by dropping it, but whether the thread panics does not matter.
-    pub(crate) fn give_up(mut self) {
-        self.settle_once(self.verdict_on_dropped());
-    }
-
-    /// The verdict on a call that was given up: it was a slow one, or nobody knows.
-    fn verdict_on_dropped(&self) -> Verdict {
-        match (self.started, self.shared.gate.slow_from()) {
-            (Some(started), Some(slow_from)) if started.elapsed() >= slow_from => {
-                Verdict::failure()
-            }
-            _ => Verdict::Ignore,
+    /// Counts the outcome, if none was counted yet. Moved as little as possible: what is read in other
+    /// pieces than it was written costs more than all the rest.
+    #[inline]
+    pub(crate) fn settle_once(&mut self, verdict: Verdict) {
+        let Some(pass) = self.pass.take() else { return };
+        // What most calls come to.
+        if verdict == Verdict::Success && pass.is_ignored(self.shared.gate.word()) {
+            return;
         }
+        self.shared.settle(pass, verdict, self.started);
     }
 
-    #[cold]
-    fn drop_unsettled(&mut self) {
-        let verdict = if thread::panicking() {
-            Verdict::failure()
-        } else {
-            self.verdict_on_dropped()
-        };
-        self.settle_once(verdict);
+    /// As if by dropping it, but whether the thread panics does not matter.
+    pub(crate) fn give_up(&mut self) {
+        if self.pass.is_some() {
+            self.settle_once(self.shared.gate.verdict_on_dropped(self.started));
+        }
     }
 
     #[inline]
-    fn settle_once(&mut self, verdict: Verdict) {
-        if let Some(pass) = self.pass.take() {
-            self.shared.settle(pass, verdict, self.started);
-        }
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.pass.is_none()
+    }
+
+    pub(crate) const fn clock(&self) -> &Clock {
+        self.shared.gate.clock()
     }
 }
 
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        if self.pass.is_some() {
-            self.drop_unsettled();
+        if self.is_settled() {
+            return;
+        }
+        if thread::panicking() {
+            self.settle_once(Verdict::failure());
+        } else {
+            self.give_up();
         }
     }
 }

@@ -2,7 +2,6 @@ use std::{
     fmt, mem,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -10,7 +9,7 @@ use tower_service::Service;
 
 use crate::{
     BoxError, Circuit, Classify, Deadline, ErrorsFail, NoDeadline, future::ResponseFuture,
-    machine::Refusal, waiting::Waiting, word::Word,
+    machine::Refusal, open::Wait, waiting::Waiting, word::Word,
 };
 
 /// A service behind a circuit: while that is open, calls are refused with [`Open`](crate::Open).
@@ -23,6 +22,7 @@ pub struct CircuitBreaker<S, C = ErrorsFail, D = NoDeadline> {
     readiness: Readiness,
     waiting: Option<Pin<Box<Waiting>>>,
     last_refusal: Option<(Word, Refusal)>,
+    wait: Option<Wait>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +34,8 @@ pub(crate) enum WhileOpen {
 #[derive(Clone, Copy, Debug)]
 enum Readiness {
     Unknown,
-    /// Ready to refuse, as the last refusal says, for that long: the inner service was not asked.
-    Refusing(Option<Duration>),
+    /// Ready to refuse, as the last refusal says: the inner service was not asked.
+    Refusing,
     /// The inner service is ready, and the circuit has the last word in `call`.
     Inner,
 }
@@ -57,6 +57,7 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
             readiness: Readiness::Unknown,
             waiting: None,
             last_refusal: None,
+            wait: None,
         }
     }
 
@@ -102,34 +103,33 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
     }
 
     /// An open circuit is asked once; what it said holds until its open time is over.
-    #[cold]
     fn refuses(&mut self) -> bool {
         let word = self.circuit.word();
         let now = Instant::now();
-        let holds = match &self.last_refusal {
-            Some((seen, refusal)) => *seen == word && refusal.holds_at(now),
-            None => false,
-        };
-        if !holds {
-            let refusal = self.circuit.peek().err();
-            self.last_refusal = refusal.map(|it| (word, it));
+        if let Some((seen, refusal)) = &self.last_refusal
+            && *seen == word
+        {
+            self.wait = refusal.wait(now);
+            if self.wait.is_some() {
+                self.readiness = Readiness::Refusing;
+                return true;
+            }
         }
-        let Some((_, refusal)) = &self.last_refusal else {
+        let Err(refusal) = self.circuit.peek() else {
             return false;
         };
-        self.readiness = Readiness::Refusing(refusal.retry_after_at(now));
+        self.wait = refusal.wait(now);
+        self.last_refusal = Some((word, refusal));
+        self.readiness = Readiness::Refusing;
         true
     }
 
-    #[cold]
-    fn refuse(&self, retry_after: Option<Duration>) -> BoxError {
-        let (_, refusal) = self.last_refusal.as_ref().expect("refusing for a reason");
-        self.circuit
-            .refused(&Refusal {
-                retry_after,
-                ..*refusal
-            })
-            .into()
+    fn refuse(&self) -> BoxError {
+        let (_, refusal) = self
+            .last_refusal
+            .as_ref()
+            .expect("it made the service ready");
+        self.circuit.refused(refusal, self.wait).into()
     }
 }
 
@@ -166,7 +166,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         match mem::replace(&mut self.readiness, Readiness::Unknown) {
             Readiness::Unknown => panic!("poll_ready must be called first"),
-            Readiness::Refusing(retry_after) => ResponseFuture::refused(self.refuse(retry_after)),
+            Readiness::Refusing => ResponseFuture::refused(self.refuse()),
             Readiness::Inner => match self.circuit.admit() {
                 Err(open) => ResponseFuture::refused(open.into()),
                 Ok(permit) => {

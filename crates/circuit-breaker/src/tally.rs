@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use crate::{
     Failure, Reason, Rule,
+    clock::Tick,
     meter::Meter,
     window::{Counts, Outcomes},
 };
@@ -106,7 +107,7 @@ impl Tally {
     }
 
     /// Takes over what this thread's cells hold.
-    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Instant>) {
+    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Tick>) {
         if let Counter::Window(outcomes) = &mut self.counter {
             outcomes.relieve(generation, now);
         }

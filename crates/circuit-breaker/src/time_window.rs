@@ -1,6 +1,7 @@
 use tokio::time::Instant;
 
 use crate::{
+    clock::Tick,
     meter::{Meter, STEPS},
     window::Counts,
 };
@@ -30,7 +31,7 @@ impl TimeWindow {
     }
 
     pub(crate) fn push(&mut self, bad: bool, generation: u64, now: Instant) {
-        let tag = self.meter.tag(generation, Some(now));
+        let tag = self.meter.tag_at(generation, now);
         if let Some(counts) = self.counts_of(tag) {
             counts.calls += 1;
             counts.bad += u64::from(bad);
@@ -38,7 +39,7 @@ impl TimeWindow {
     }
 
     pub(crate) fn counts(&self, generation: u64, now: Instant) -> Counts {
-        let last = self.meter.tag(generation, Some(now));
+        let last = self.meter.tag_at(generation, now);
         let first = last - (STEPS - 1);
         let live = |it: &&Bucket| (first..=last).contains(&it.tag);
         let here = || self.buckets.iter().filter(live).map(|it| it.counts);
@@ -48,7 +49,7 @@ impl TimeWindow {
         }
     }
 
-    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Instant>) {
+    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Tick>) {
         let tag = self.meter.tag(generation, now);
         let taken = self.meter.take(tag);
         if let Some(counts) = self.counts_of(tag) {

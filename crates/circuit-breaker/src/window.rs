@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{InvalidRule, call_window::CallWindow, meter::Meter, time_window::TimeWindow};
+use crate::{
+    InvalidRule, call_window::CallWindow, clock::Tick, meter::Meter, time_window::TimeWindow,
+};
 
 /// Which calls a rate is taken over, and how many of them there must be before it counts.
 ///
@@ -125,7 +127,7 @@ impl Outcomes {
     }
 
     /// Takes the count of this thread's cell over from the meter, when that is full.
-    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Instant>) {
+    pub(crate) fn relieve(&mut self, generation: u64, now: Option<Tick>) {
         match self {
             Self::Calls(window) => window.relieve(generation),
             Self::Time(window) => window.relieve(generation, now),

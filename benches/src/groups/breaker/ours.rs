@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mainstay_circuit_breaker::{
-    CircuitBreakerLayer, ConsecutiveFailures, FailureRate, Open, OpenTime, Rule, Rules,
-    SlowCallRate, Window,
+    CircuitBreakerLayer, Circuits, ConsecutiveFailures, FailureRate, KeyLimits,
+    KeyedCircuitBreakerLayer, Open, OpenTime, Rule, Rules, SlowCallRate, Window,
 };
 use tower::{Layer, Service};
 
@@ -29,6 +29,12 @@ pub(super) fn closed<const ONE_IN: u64>() -> Vec<Row> {
         row::<ONE_IN>("mainstay, last calls", calls_failed.into()),
         row::<ONE_IN>("mainstay, last time", time_failed.into()),
         row::<ONE_IN>("mainstay, slow calls", slow.into()),
+        Row::service("mainstay, of 10,000 keys", Ours, || {
+            let limits = KeyLimits::new(20_000, MINUTE).expect("two and more");
+            let circuits = Circuits::new(Rules::new(consecutive()), limits);
+            KeyedCircuitBreakerLayer::new(circuits, |request: &u64| request % 10_000)
+                .layer(Backend::<ONE_IN>)
+        }),
     ]
 }
 

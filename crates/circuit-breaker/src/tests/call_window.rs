@@ -4,6 +4,7 @@ use tokio::time::Instant;
 use crate::{
     call_window::CallWindow,
     cells::Counted,
+    clock::Clock,
     meter::{Meter, Shape},
     window::Span,
 };
@@ -70,5 +71,9 @@ fn meter(capacity: u32, threads: usize) -> &'static Meter {
         span: Span::Calls(capacity),
         slow_from: None,
     };
-    Box::leak(Box::new(Meter::new(shape, threads, Instant::now())))
+    Box::leak(Box::new(Meter::new(
+        shape,
+        threads,
+        Clock::new(Instant::now()),
+    )))
 }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     cells::Counted,
+    clock::Clock,
     meter::{Meter, Shape},
     time_window::TimeWindow,
     window::{Counts, Span},
@@ -57,7 +58,7 @@ proptest! {
             let now = start + Duration::from_millis(millis);
             match event {
                 Event::Good => {
-                    let counted = meter.count(meter.tag(generation, Some(now)));
+                    let counted = meter.count(meter.tag_at(generation, now));
                     prop_assert!(matches!(counted, Counted::First | Counted::Again));
                     naive.push((millis / STEP, false));
                 }
@@ -66,7 +67,7 @@ proptest! {
                     naive.push((millis / STEP, bad));
                 }
                 Event::Wait { millis: more } => millis += more,
-                Event::Relieve => window.relieve(generation, Some(now)),
+                Event::Relieve => window.relieve(generation, Some(Clock::new(start).tick(now))),
                 Event::Clear => {
                     generation += 1;
                     naive.clear();
@@ -101,5 +102,5 @@ fn meter(threads: usize, start: Instant) -> &'static Meter {
         span: Span::Time(LENGTH),
         slow_from: None,
     };
-    Box::leak(Box::new(Meter::new(shape, threads, start)))
+    Box::leak(Box::new(Meter::new(shape, threads, Clock::new(start))))
 }

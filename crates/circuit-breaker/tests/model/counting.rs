@@ -5,6 +5,7 @@ use loom::thread;
 use crate::{
     cells::Counted,
     check,
+    clock::Clock,
     meter::{Meter, Shape},
     sync,
     window::Span,
@@ -92,6 +93,6 @@ fn meter(cells: usize) -> &'static Meter {
     Box::leak(Box::new(Meter::new(
         shape,
         cells,
-        tokio::time::Instant::now(),
+        Clock::new(tokio::time::Instant::now()),
     )))
 }

@@ -10,6 +10,8 @@ mod call_window;
 mod cells;
 #[path = "../../src/classify.rs"]
 mod classify;
+#[path = "../../src/clock.rs"]
+mod clock;
 #[path = "../../src/gate.rs"]
 mod gate;
 #[path = "../../src/half_open.rs"]
@@ -20,6 +22,8 @@ mod machine;
 mod meter;
 #[path = "../../src/name.rs"]
 mod name;
+#[path = "../../src/open.rs"]
+mod open;
 #[path = "../../src/open_time.rs"]
 mod open_time;
 #[path = "../../src/pass.rs"]

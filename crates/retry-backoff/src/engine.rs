@@ -1,0 +1,275 @@
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::budget::{Account, Budget, Cause};
+use crate::outcome::Outcome;
+
+/// The attempts of one request: values in, decision out.
+///
+/// [`Retry`](crate::Retry) is a loop around it. Whoever learns the outcome of an attempt only later,
+/// or does not call a service, runs that loop himself:
+///
+/// ```
+/// # use mainstay_retry_backoff::{Decision, Outcome, Plan, Stop};
+/// # use tokio::time::Instant;
+/// # fn send(attempt: u32) -> Outcome { if attempt == 1 { Outcome::transient() } else { Outcome::Success } }
+/// let plan = Plan::default().without_backoff();
+/// let mut engine = plan.start(None, Instant::now);
+/// let stop = loop {
+///     match engine.decide(send(engine.attempt()), Instant::now) {
+///         Decision::Stop(stop) => break stop,
+///         Decision::Retry { delay } => {
+///             assert!(delay.is_zero()); // Or wait for it.
+///             engine.begin();
+///         }
+///     }
+/// };
+/// assert_eq!((stop, engine.attempt()), (Stop::Succeeded, 2));
+/// ```
+///
+/// # Cancel safety
+/// What was withdrawn from the budget for a retry is given back if the engine is dropped before
+/// [`begin`](Self::begin). After that it is spent: the server has the attempt.
+pub struct Engine<B: IntoIterator, G: Budget> {
+    attempts: NonZeroU32,
+    attempt: u32,
+    backoff: B,
+    /// Made at the first failure, and anew after the server has set the time.
+    delays: Option<B::IntoIter>,
+    account: Account<G>,
+    deadline: Option<Instant>,
+    next: Next,
+    was_not_processed: bool,
+    is_committed: bool,
+}
+
+/// What to do after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Decision {
+    /// Send again when this time has passed, at once if it is zero; and say [`Engine::begin`] then.
+    Retry {
+        /// It ends before the deadline.
+        delay: Duration,
+    },
+    /// This attempt's result is the request's.
+    Stop(Stop),
+}
+
+/// Why there is no other attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stop {
+    /// This one succeeded.
+    Succeeded,
+    /// No attempt would succeed.
+    Fatal,
+    /// The server asked for no other.
+    DoNotRetry,
+    /// All have been made.
+    Attempts,
+    /// The request cannot be sent again.
+    Committed,
+    /// The backoff came to its end.
+    Backoff,
+    /// The next one would not begin before the caller's deadline, or within the total time.
+    Deadline,
+    /// The budget cannot afford another.
+    Budget,
+}
+
+const FAR: Duration = Duration::from_secs(86_400 * 365 * 30);
+
+/// What the next attempt will be.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// One more.
+    Counted,
+    /// The same again: what was sent came to nothing.
+    Again,
+}
+
+impl<B, G> Engine<B, G>
+where
+    B: IntoIterator<Item = Duration> + Clone,
+    G: Budget,
+{
+    #[inline]
+    pub(crate) const fn new(
+        attempts: NonZeroU32,
+        backoff: B,
+        account: Account<G>,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self {
+            attempts,
+            attempt: 1,
+            backoff,
+            delays: None,
+            account,
+            deadline,
+            next: Next::Counted,
+            was_not_processed: false,
+            is_committed: false,
+        }
+    }
+
+    /// The number of the attempt that is under way; the first one is 1.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Whether another attempt may follow this one, so that the request is worth keeping.
+    #[must_use]
+    pub const fn may_retry(&self) -> bool {
+        !self.is_committed && self.attempt < self.attempts.get()
+    }
+
+    /// No later than this does another attempt begin.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether the time for another attempt is over. Ask before [`begin`](Self::begin): waiting may
+    /// have taken longer than it should.
+    #[must_use]
+    pub fn is_expired(&self, now: impl FnOnce() -> Instant) -> bool {
+        self.is_too_late(Duration::ZERO, now)
+    }
+
+    /// There will be no other attempt: what was received is handed on already, or the request
+    /// cannot be sent again.
+    pub const fn commit(&mut self) {
+        self.is_committed = true;
+    }
+
+    /// What follows from the outcome of the attempt that was under way.
+    ///
+    /// `now` is asked only after failures, and only if there is a deadline or a total time.
+    pub fn decide(&mut self, outcome: Outcome, now: impl FnOnce() -> Instant) -> Decision {
+        match outcome {
+            Outcome::Success => {
+                self.succeeded();
+                Decision::Stop(Stop::Succeeded)
+            }
+            Outcome::Fatal => Decision::Stop(Stop::Fatal),
+            Outcome::DoNotRetry => {
+                self.account.budget().failed();
+                Decision::Stop(Stop::DoNotRetry)
+            }
+            Outcome::NotSent => self.again(now),
+            Outcome::NotProcessed if !self.was_not_processed => {
+                self.was_not_processed = true;
+                self.again(now)
+            }
+            Outcome::NotProcessed => self.failed(Cause::Transient, None, now),
+            Outcome::Retryable { cause, after } => self.failed(cause, after, now),
+        }
+    }
+
+    /// The attempt that was decided on is sent now. Returns its number.
+    pub const fn begin(&mut self) -> u32 {
+        self.account.spend();
+        if matches!(self.next, Next::Counted) {
+            self.attempt = self.attempt.saturating_add(1);
+        }
+        self.attempt
+    }
+
+    /// The attempt that was decided on will not be sent: what it would have cost is given back. As
+    /// does dropping the engine.
+    pub fn give_up(&mut self) {
+        self.account.give_back();
+    }
+
+    #[inline]
+    pub(crate) fn succeeded(&self) {
+        self.account.budget().succeeded(self.account.paid());
+    }
+
+    /// The end of a wait that begins now.
+    pub(crate) fn latest(&self, wait: Duration) -> Instant {
+        let now = Instant::now();
+        // Thirty years for what cannot be told, as tokio has it.
+        let end = now.checked_add(wait).unwrap_or_else(|| now + FAR);
+        self.deadline.map_or(end, |deadline| deadline.min(end))
+    }
+
+    fn again(&mut self, now: impl FnOnce() -> Instant) -> Decision {
+        if self.is_committed {
+            return Decision::Stop(Stop::Committed);
+        }
+        if self.is_too_late(Duration::ZERO, now) {
+            return Decision::Stop(Stop::Deadline);
+        }
+        self.account.unspend();
+        self.next = Next::Again;
+        Decision::Retry {
+            delay: Duration::ZERO,
+        }
+    }
+
+    fn failed(
+        &mut self,
+        cause: Cause,
+        after: Option<Duration>,
+        now: impl FnOnce() -> Instant,
+    ) -> Decision {
+        // Before anything else: a throttle counts failures, not retries.
+        self.account.budget().failed();
+        if self.attempt >= self.attempts.get() {
+            return Decision::Stop(Stop::Attempts);
+        }
+        if self.is_committed {
+            return Decision::Stop(Stop::Committed);
+        }
+        let Some(delay) = self.delay(after) else {
+            return Decision::Stop(Stop::Backoff);
+        };
+        // Before the budget: it is not to refuse others for a retry that has no time.
+        if self.is_too_late(delay, now) {
+            return Decision::Stop(Stop::Deadline);
+        }
+        if !self.account.withdraw(cause) {
+            return Decision::Stop(Stop::Budget);
+        }
+        self.next = Next::Counted;
+        Decision::Retry { delay }
+    }
+
+    fn delay(&mut self, after: Option<Duration>) -> Option<Duration> {
+        if after.is_some() {
+            self.delays = None;
+            return after;
+        }
+        self.delays
+            .get_or_insert_with(|| self.backoff.clone().into_iter())
+            .next()
+    }
+
+    fn is_too_late(&self, delay: Duration, now: impl FnOnce() -> Instant) -> bool {
+        self.deadline.is_some_and(|deadline| {
+            now()
+                .checked_add(delay)
+                .is_none_or(|begins| begins >= deadline)
+        })
+    }
+}
+
+impl<B: IntoIterator, G: Budget> fmt::Debug for Engine<B, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("attempts", &self.attempts)
+            .field("attempt", &self.attempt)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use crate::budget::Cause;
+
+/// What an attempt has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It did what was asked for.
+    Success,
+    /// It failed, and another attempt may do better.
+    Retryable {
+        /// What a retry costs may depend on it.
+        cause: Cause,
+        /// How long the server wants to be left alone, if it said so: waited for exactly, in place
+        /// of the backoff, which begins anew after it.
+        after: Option<Duration>,
+    },
+    /// It failed, and the server wants no other attempt. For a budget it is a failure like those
+    /// that are retried.
+    DoNotRetry,
+    /// It failed in a way that no attempt will mend: the request is wrong, for instance. It says
+    /// nothing about the server, and no budget hears of it.
+    Fatal,
+    /// It never left: sent again at once, as often as it takes until the deadline, and for nothing.
+    NotSent,
+    /// The server provably did nothing for it: sent again at once and for nothing, but only the
+    /// first time; then as a transient failure.
+    NotProcessed,
+}
+
+impl Outcome {
+    /// Retryable, for a reason that may be gone the next time.
+    #[must_use]
+    pub const fn transient() -> Self {
+        Self::retryable(Cause::Transient)
+    }
+
+    /// Retryable, since there was no answer in time.
+    #[must_use]
+    pub const fn timeout() -> Self {
+        Self::retryable(Cause::Timeout)
+    }
+
+    /// Retryable, since the server is asked too much.
+    #[must_use]
+    pub const fn throttled() -> Self {
+        Self::retryable(Cause::Throttled)
+    }
+
+    /// The same, if it is retryable, but not before this time has passed. It is obeyed to the
+    /// letter: cap it first if you do not trust whoever said it.
+    #[must_use]
+    pub const fn after(self, delay: Duration) -> Self {
+        match self {
+            Self::Retryable { cause, .. } => Self::Retryable {
+                cause,
+                after: Some(delay),
+            },
+            other => other,
+        }
+    }
+
+    const fn retryable(cause: Cause) -> Self {
+        Self::Retryable { cause, after: None }
+    }
+}

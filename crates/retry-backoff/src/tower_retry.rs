@@ -1,0 +1,82 @@
+use tower::retry::{backoff, budget};
+
+use crate::budget::{Budget, Cause};
+use crate::future::Wait;
+use crate::{
+    ConstantBackoff, Delays, ExponentialBackoff, GrpcThrottle, RetryRatio, SeededBackoff,
+    TokenBucket,
+};
+
+impl backoff::MakeBackoff for ExponentialBackoff {
+    type Backoff = Delays;
+
+    fn make_backoff(&mut self) -> Delays {
+        self.into_iter()
+    }
+}
+
+impl backoff::MakeBackoff for SeededBackoff {
+    type Backoff = Delays;
+
+    fn make_backoff(&mut self) -> Delays {
+        self.clone().into_iter()
+    }
+}
+
+impl backoff::MakeBackoff for ConstantBackoff {
+    type Backoff = Self;
+
+    fn make_backoff(&mut self) -> Self {
+        *self
+    }
+}
+
+impl backoff::Backoff for Delays {
+    type Future = Wait;
+
+    fn next_backoff(&mut self) -> Wait {
+        Wait::new(self.next().expect("it has no end"))
+    }
+}
+
+impl backoff::Backoff for ConstantBackoff {
+    type Future = Wait;
+
+    fn next_backoff(&mut self) -> Wait {
+        Wait::new(self.delay())
+    }
+}
+
+/// A deposit is a request that succeeded at once.
+impl budget::Budget for TokenBucket {
+    fn deposit(&self) {
+        self.succeeded(None);
+    }
+
+    fn withdraw(&self) -> bool {
+        Budget::withdraw(self, Cause::Transient).is_some()
+    }
+}
+
+/// A deposit is a request: make one for each, whatever becomes of it.
+impl budget::Budget for RetryRatio {
+    fn deposit(&self) {
+        self.requested();
+    }
+
+    fn withdraw(&self) -> bool {
+        Budget::withdraw(self, Cause::Transient).is_some()
+    }
+}
+
+/// A deposit is a success, and a withdrawal a failure.
+impl budget::Budget for GrpcThrottle {
+    fn deposit(&self) {
+        self.succeeded(None);
+    }
+
+    fn withdraw(&self) -> bool {
+        self.failed();
+        Budget::withdraw(self, Cause::Transient).is_some()
+    }
+}

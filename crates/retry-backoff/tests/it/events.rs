@@ -1,0 +1,98 @@
+//! What operators read.
+
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use mainstay_retry_backoff::{Hedge, Hedging, Plan, Retry};
+use tower::ServiceExt;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::script::{Script, Step, judge, ms, transient};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Lines without their time, and what is done meanwhile.
+    fn of(run: impl FnOnce()) -> Vec<String> {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(log.clone())
+            .with_max_level(tracing::Level::DEBUG)
+            .with_ansi(false)
+            .without_time()
+            .finish();
+        tracing::subscriber::with_default(subscriber, run);
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines = log.lines().map(|it| it.trim().to_owned());
+        lines.filter(|it| it.contains("mainstay")).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[test]
+fn a_retry_and_its_end_are_told_with_the_name() {
+    let plan = Plan::new(NonZeroU32::new(2).unwrap())
+        .without_backoff()
+        .with_name("kv");
+    let lines = Log::of(|| {
+        let retry = Retry::new(plan, judge, Script::new([transient()]));
+        let _ = retry.oneshot(1).now_or_never().unwrap();
+    });
+    assert_eq!(
+        lines,
+        [
+            "DEBUG mainstay_retry_backoff::future: retrying name=\"kv\" attempt=1 delay=0ns",
+            "DEBUG mainstay_retry_backoff::future: not retried name=\"kv\" attempt=2 stop=Attempts",
+        ]
+    );
+}
+
+#[test]
+fn a_request_that_succeeds_at_once_tells_nothing() {
+    let lines = Log::of(|| {
+        let retry = Retry::new(Plan::default(), judge, Script::new([Ok(1)]));
+        let _ = retry.oneshot(1).now_or_never().unwrap();
+    });
+    assert!(lines.is_empty(), "{lines:?}");
+}
+
+#[test]
+fn a_hedge_is_told_with_the_name() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let lines = Log::of(|| {
+        runtime.block_on(async {
+            let hedging = Hedging::new(ms(5)).with_name("kv");
+            let script = Script::timed([Step(ms(9), Ok(1))]);
+            let _ = Hedge::new(hedging, judge, script).oneshot(1).await;
+        });
+    });
+    assert_eq!(
+        lines,
+        ["DEBUG mainstay_retry_backoff::hedge::future: hedging name=\"kv\" attempt=2"]
+    );
+}

@@ -1,0 +1,15 @@
+//! Retries and hedges over services that fail as they are told.
+
+mod amplification;
+mod attempts;
+mod budgets;
+mod contention;
+mod contract;
+mod events;
+mod hedging;
+mod random;
+mod readiness;
+mod script;
+#[cfg(feature = "tower")]
+mod tower_retry;
+mod waiting;

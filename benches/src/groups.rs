@@ -8,6 +8,8 @@ mod stack;
 
 use crate::group::Group;
 
+pub use pool::waits::print as pool_waits;
+
 /// In the order of RESULTS.md.
 #[must_use]
 pub fn all() -> Vec<Group> {

@@ -3,14 +3,15 @@
 mod ours;
 #[cfg(feature = "peers")]
 mod peers;
+pub(super) mod waits;
 
 use std::{
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::yield_now};
 
 use crate::{
     group::{ALONE_AND_SHARED, Group, Role, Row, Scenario, Setting},
@@ -66,8 +67,11 @@ fn rows() -> Vec<Row> {
 
 /// What lends: one cycle is a connection lent and given back.
 trait Lends: Send + Sync + 'static {
-    /// Whether one was lent. If `hold`, others get their turn meanwhile.
-    fn cycle(&self, hold: bool) -> impl Future<Output = bool> + Send;
+    /// Whether one was lent, for as long as something takes.
+    fn cycle(
+        &self,
+        meanwhile: impl Future<Output = ()> + Send,
+    ) -> impl Future<Output = bool> + Send;
 }
 
 /// A caller of what lends.
@@ -75,12 +79,6 @@ struct Borrower<P>(Arc<P>);
 
 fn row<P: Lends>(name: &'static str, role: Role, make: impl Fn() -> P + 'static) -> Row {
     Row::new(name, role, move || Borrower(Arc::new(make())))
-}
-
-async fn hold_if(hold: bool) {
-    if hold {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// What a pool comes down to, with nothing that makes it one.
@@ -102,7 +100,7 @@ fn floor() -> Floor {
 }
 
 impl Lends for Floor {
-    async fn cycle(&self, hold: bool) -> bool {
+    async fn cycle(&self, meanwhile: impl Future<Output = ()> + Send) -> bool {
         let Ok(_permit) = self.permits.acquire().await else {
             return false;
         };
@@ -115,7 +113,7 @@ impl Lends for Floor {
             return false;
         };
         connection.0[0] += 1;
-        hold_if(hold).await;
+        meanwhile.await;
         lock().push(connection);
         true
     }
@@ -127,7 +125,7 @@ impl<P: Lends> Caller for Borrower<P> {
         Driver::with(|driver| {
             let mut lent = 0;
             for _ in 0..calls {
-                lent += u64::from(driver.run(self.0.cycle(false)));
+                lent += u64::from(driver.run(self.0.cycle(ready(()))));
             }
             lent
         })
@@ -138,7 +136,7 @@ impl<P: Lends> Caller for Borrower<P> {
         Box::pin(async move {
             let mut lent = 0;
             for _ in 0..calls {
-                lent += u64::from(pool.cycle(true).await);
+                lent += u64::from(pool.cycle(yield_now()).await);
             }
             lent
         })

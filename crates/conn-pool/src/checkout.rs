@@ -5,6 +5,8 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use tracing::debug;
+
 use crate::connection::Connection;
 use crate::desk::Turn;
 use crate::error::AcquireError;
@@ -84,7 +86,10 @@ impl<'p, C: Connection, K, L: Lending<C>> Future for Checkout<'p, C, K, L> {
             };
             let grant = match ready!(this.turn.poll(desk, this.lane, this.place, cx)) {
                 Ok(grant) => grant,
-                Err(error) => return Poll::Ready(Err(*error)),
+                Err(error) => {
+                    debug!(error = &*error as &dyn Error, "no connection lent");
+                    return Poll::Ready(Err(*error));
+                }
             };
             let lease: Lease<'p, C, L> = Lease::new(home, grant);
             // It may have broken while it was idle. One that was handed over was not.

@@ -5,11 +5,13 @@ use tokio::time::Instant;
 
 use crate::book::{Book, Effects, Grant, Joined, Lend};
 use crate::error::AcquireError;
-use crate::sync::{Bell, Mutex};
+use crate::sync::{AtomicBool, Bell, Mutex, Ordering};
 
 /// The book behind its lock. Whatever comes of an entry is done when the lock is released.
 pub(crate) struct Desk<R> {
     book: Mutex<Book<R>>,
+    /// Somebody may be waiting: a hint, which costs a second look where it is wrong.
+    crowded: AtomicBool,
     pub(crate) bell: Bell,
 }
 
@@ -23,6 +25,7 @@ impl<R: Lend> Desk<R> {
     pub(crate) fn new(book: Book<R>) -> Self {
         Self {
             book: Mutex::new(book),
+            crowded: AtomicBool::new(false),
             bell: Bell::default(),
         }
     }
@@ -50,8 +53,12 @@ impl<R: Lend> Desk<R> {
             match book.give_back_quickly(note, one, now) {
                 Ok(waker) => {
                     drop(book);
-                    if let Some(waker) = waker {
-                        waker.wake();
+                    match waker {
+                        Some(waker) => waker.wake(),
+                        None if self.crowded.load(Ordering::Relaxed) => {
+                            self.crowded.store(false, Ordering::Relaxed);
+                        }
+                        None => {}
                     }
                     return;
                 }
@@ -102,10 +109,12 @@ impl Turn {
         match self.0 {
             None => {
                 let now = Instant::now();
-                match desk.read(|book| book.acquire(lane, now, place)) {
-                    Some(grant) => Poll::Ready(Ok(grant)),
-                    None => self.join(desk, lane, now, place, cx),
+                if !desk.crowded.load(Ordering::Relaxed)
+                    && let Some(grant) = desk.read(|book| book.acquire(lane, now, place))
+                {
+                    return Poll::Ready(Ok(grant));
                 }
+                self.join(desk, lane, now, place, cx)
             }
             Some(waiter) => self.look(desk, waiter, cx),
         }
@@ -126,6 +135,7 @@ impl Turn {
             Joined::Refused(error) => Poll::Ready(Err(error)),
             Joined::Waiting(waiter) => {
                 self.0 = Some(waiter);
+                desk.crowded.store(true, Ordering::Relaxed);
                 Poll::Pending
             }
         }

@@ -51,7 +51,6 @@ impl<K> Lanes<K> {
         let Self::Many(keys) = self else {
             return ONLY;
         };
-        let key = Arc::new(key);
         let mut keys = keys.lock();
         if let Some(&lane) = keys.lanes.get(&key) {
             desk.read(|book| book.gain_interest(lane));
@@ -63,6 +62,7 @@ impl<K> Lanes<K> {
             book.gain_interest(lane);
             lane
         });
+        let key = Arc::new(key);
         keys.lanes.insert(key.clone(), lane);
         keys.keys.insert(lane, key);
         lane
@@ -89,14 +89,14 @@ impl<K> Lanes<K> {
         let mut forgotten = Vec::new();
         for lane in empty {
             let mut keys = keys.lock();
-            if desk.enter(|book, fx| book.forget(lane, now, fx)) {
+            if let Some(failing) = desk.read(|book| book.forget(lane, now)) {
                 let key = keys.keys.remove(&lane);
                 if let Some(key) = &key {
                     keys.lanes.remove(key);
                 }
                 drop(keys);
                 forgotten.push(lane);
-                gone.extend(key);
+                gone.push((key, failing));
             }
         }
         forgotten

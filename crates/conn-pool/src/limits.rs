@@ -25,6 +25,9 @@ pub struct InvalidLimits(&'static str);
 
 impl Limits {
     /// At most `max_size` connections, made when they are asked for, all at once if need be.
+    ///
+    /// Few that are busy with a queue before them serve a data base better than many: twice its
+    /// processors is a good first guess.
     #[must_use]
     pub const fn new(max_size: NonZeroU32) -> Self {
         Self {

@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Cause, Sizes};
@@ -32,6 +33,8 @@ pub enum CloseReason {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
+    /// The name of the pool.
+    pub name: Option<Arc<str>>,
     /// What it consists of. All but `waiting` together never exceed `max_size`, unless that was
     /// lowered while more were lent.
     pub sizes: Sizes,

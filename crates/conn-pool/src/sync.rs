@@ -1,5 +1,7 @@
 //! What the delicate files lean on; the model check gives them its own.
 
+pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
+
 pub(crate) use parking_lot::Mutex;
 use tokio::sync::Notify;
 

@@ -1,11 +1,11 @@
 //! Our own rows, by the defaults.
 
-use std::{convert::Infallible, num::NonZeroU32};
+use std::{convert::Infallible, future::Future, num::NonZeroU32};
 
 use mainstay_conn_pool::{self as pool, Lending, Limits, Pool, PoolLayer, Shared, Whole};
 use tower::{Layer, service_fn};
 
-use super::{Connection, Lends, SIZE, hold_if, row};
+use super::{Connection, Lends, SIZE, row};
 use crate::group::{Role::Ours, Row};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -17,11 +17,11 @@ pub(super) fn rows() -> Vec<Row> {
 
 impl pool::Connection for Connection {}
 
-fn whole() -> Pool<Connection, (), Whole> {
+pub(super) fn whole() -> Pool<Connection, (), Whole> {
     PoolLayer::new(limits(SIZE)).layer(connector())
 }
 
-fn shared() -> Pool<Connection, (), Shared> {
+pub(super) fn shared() -> Pool<Connection, (), Shared> {
     PoolLayer::new(limits(SIZE / 4))
         .shared(number(4))
         .layer(connector())
@@ -41,11 +41,11 @@ fn number(number: usize) -> NonZeroU32 {
 }
 
 impl<L: Lending<Connection>> Lends for Pool<Connection, (), L> {
-    async fn cycle(&self, hold: bool) -> bool {
+    async fn cycle(&self, meanwhile: impl Future<Output = ()> + Send) -> bool {
         let Ok(lease) = self.acquire().await else {
             return false;
         };
-        hold_if(hold).await;
+        meanwhile.await;
         drop(lease);
         true
     }

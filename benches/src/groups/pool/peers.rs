@@ -1,11 +1,14 @@
 //! The peers' rows, with the limits and deadlines that ours have by default, where they have such things.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use asyncband::pool::{ManageObject, ObjectStatus, bounded};
 use deadpool::managed;
 
-use super::{Connection, Lends, SIZE, hold_if, row};
+use super::{
+    Connection, Lends, SIZE, row,
+    waits::{Waits, measure},
+};
 use crate::group::{Role::Peer, Row};
 
 const WITHIN: Duration = Duration::from_secs(5);
@@ -15,9 +18,16 @@ pub(super) fn rows() -> Vec<Row> {
         row("deadpool", Peer, deadpool),
         row("bb8", Peer, bb8),
         row("mobc", Peer, mobc),
-        row("asyncband", Peer, || {
-            bounded::Pool::new(bounded::PoolConfig::new(SIZE), Maker)
-        }),
+        row("asyncband", Peer, asyncband),
+    ]
+}
+
+pub(super) fn waits() -> Vec<fn(usize) -> Waits> {
+    vec![
+        |workers| measure("deadpool", deadpool, workers),
+        |workers| measure("bb8", bb8, workers),
+        |workers| measure("mobc", mobc, workers),
+        |workers| measure("asyncband", asyncband, workers),
     ]
 }
 
@@ -52,12 +62,12 @@ impl managed::Manager for Maker {
 }
 
 impl Lends for managed::Pool<Maker> {
-    async fn cycle(&self, hold: bool) -> bool {
+    async fn cycle(&self, meanwhile: impl Future<Output = ()> + Send) -> bool {
         let Ok(mut lent) = self.get().await else {
             return false;
         };
         lent.0[0] += 1;
-        hold_if(hold).await;
+        meanwhile.await;
         true
     }
 }
@@ -88,12 +98,12 @@ impl bb8::ManageConnection for Maker {
 }
 
 impl Lends for bb8::Pool<Maker> {
-    async fn cycle(&self, hold: bool) -> bool {
+    async fn cycle(&self, meanwhile: impl Future<Output = ()> + Send) -> bool {
         let Ok(mut lent) = self.get().await else {
             return false;
         };
         lent.0[0] += 1;
-        hold_if(hold).await;
+        meanwhile.await;
         true
     }
 }
@@ -121,14 +131,18 @@ impl mobc::Manager for Maker {
 }
 
 impl Lends for mobc::Pool<Maker> {
-    async fn cycle(&self, hold: bool) -> bool {
+    async fn cycle(&self, meanwhile: impl Future<Output = ()> + Send) -> bool {
         let Ok(mut lent) = self.get().await else {
             return false;
         };
         lent.0[0] += 1;
-        hold_if(hold).await;
+        meanwhile.await;
         true
     }
+}
+
+fn asyncband() -> Arc<bounded::Pool<Maker>> {
+    bounded::Pool::new(bounded::PoolConfig::new(SIZE), Maker)
 }
 
 impl ManageObject for Maker {
@@ -145,10 +159,10 @@ impl ManageObject for Maker {
 }
 
 impl Lends for Arc<bounded::Pool<Maker>> {
-    async fn cycle(&self, hold: bool) -> bool {
+    async fn cycle(&self, meanwhile: impl Future<Output = ()> + Send) -> bool {
         let Ok(mut lent) = self.get().await;
         lent.0[0] += 1;
-        hold_if(hold).await;
+        meanwhile.await;
         true
     }
 }

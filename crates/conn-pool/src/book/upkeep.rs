@@ -113,7 +113,12 @@ impl<R: Lend> Book<R> {
             slot.doomed.get_or_insert(CloseReason::CheckFailed);
             self.begin_close(id, fx);
             if for_lease {
-                self.distrust(lane, now, fx);
+                // The others are checked all at once, not one after the other by who comes for them,
+                // and a new one is made meanwhile.
+                let it = &mut self.lanes[lane];
+                it.distrusted = true;
+                it.doubted_at = Some(now);
+                self.serve(lane, now, fx);
             }
             return;
         }
@@ -125,20 +130,6 @@ impl<R: Lend> Book<R> {
         }
         self.set(id, State::Idle);
         self.settle(id, now, fx);
-    }
-
-    /// After one that was dead, the others are checked all at once, not one after the other by who
-    /// comes for them, and a new one is made meanwhile.
-    fn distrust(&mut self, lane: u32, now: Instant, fx: &mut Effects<R>) {
-        let it = &mut self.lanes[lane];
-        it.distrusted = true;
-        it.doubted_at = Some(now);
-        for id in self.ids() {
-            let slot = &self.slots[id];
-            if slot.lane == lane && slot.state == State::Idle {
-                self.check(id, false, fx);
-            }
-        }
     }
 
     fn expire_waiters(&mut self, now: Instant, fx: &mut Effects<R>) {

@@ -68,6 +68,7 @@ async fn a_failure_is_told_at_once_with_its_cause() {
     let cause = error.source().unwrap().downcast_ref::<Refused>().unwrap();
     assert_eq!(cause.0, "wrong password");
     let snapshot = pool.snapshot();
+    assert_eq!(snapshot.name.as_deref(), Some("db"));
     assert_eq!((snapshot.failed, snapshot.refused), (1, 1));
     assert!(snapshot.last_failure().unwrap().is::<Refused>());
 }
@@ -140,6 +141,26 @@ async fn those_that_fail_together_are_one_failure() {
     let begun = Instant::now();
     pool.acquire().await.unwrap();
     assert_eq!(begun.elapsed(), ms(110));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_begun_before_another_failed_says_nothing_new() {
+    let backend = Backend::default();
+    backend.state().connect_for = ms(10);
+    backend.state().slower_by = ms(30);
+    backend.state().refuses = Some("down");
+    let pool = PoolLayer::new(Limits::new(n(2)))
+        .with_backoff(|| [ms(100), s(100)].into_iter())
+        .layer(backend.clone());
+    let refused = futures_util::future::join(pool.acquire(), pool.acquire()).await;
+    assert!(refused.0.is_err() && refused.1.is_err());
+    sleep(ms(50)).await;
+    assert_eq!(pool.snapshot().failed, 2);
+    backend.state().refuses = None;
+    backend.state().slower_by = ms(0);
+    let begun = Instant::now();
+    pool.acquire().await.unwrap();
+    assert_eq!(begun.elapsed(), ms(60), "a hundred since the first failed");
 }
 
 #[tokio::test(start_paused = true)]

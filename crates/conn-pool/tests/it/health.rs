@@ -47,6 +47,16 @@ async fn only_one_that_idled_is_checked_before_it_is_lent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_knows_that_it_is_broken_passes_no_check() {
+    let backend = Backend::default();
+    let pool = pool(&backend, 1);
+    idle(&backend, &pool, 1).await;
+    backend.crash();
+    assert_eq!(pool.acquire().await.unwrap().id, 1);
+    assert_eq!(backend.state().checks, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ten_dead_idle_ones_cost_one_check_not_ten() {
     let backend = Backend::default();
     let pool = pool(&backend, 10);
@@ -61,6 +71,23 @@ async fn ten_dead_idle_ones_cost_one_check_not_ten() {
     sleep(s(1)).await;
     assert_eq!(pool.snapshot().closed(CloseReason::CheckFailed), 10);
     assert_eq!(pool.snapshot().sizes.lent, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_there_are_good_ones_a_check_is_counted_on_again() {
+    let backend = Backend::default();
+    let pool = pool(&backend, 2);
+    idle(&backend, &pool, 2).await;
+    backend.die();
+    drop(pool.acquire().await.unwrap());
+    settle().await;
+    let made = backend.state().made;
+    advance(s(2)).await;
+    backend.state().check_for = ms(500);
+    backend.state().connect_for = ms(400);
+    let begun = Instant::now();
+    drop(pool.acquire().await.unwrap());
+    assert_eq!((begun.elapsed(), backend.state().made), (ms(500), made));
 }
 
 #[tokio::test(start_paused = true)]

@@ -115,6 +115,19 @@ async fn who_waits_for_the_longest_is_served_next_whatever_the_target() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_nobody_else_waits_for_makes_room_when_it_comes_back() {
+    let backend = Backend::default();
+    let pool = keyed(&backend, 1, 1);
+    let a = pool.acquire_for("a").await.unwrap();
+    let mut waiter = task::spawn(pool.acquire_for("b"));
+    assert_pending!(waiter.poll());
+    settle().await;
+    drop(a);
+    settle().await;
+    assert_eq!(assert_ready!(waiter.poll()).unwrap().to, "b");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_busy_target_does_not_starve_another() {
     let backend = Backend::default();
     let pool = keyed(&backend, 2, 2);

@@ -1,5 +1,7 @@
 //! The pool as its users see it.
 
+#[cfg(feature = "http-body")]
+mod body;
 mod closing;
 mod connecting;
 mod health;

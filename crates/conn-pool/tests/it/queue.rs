@@ -1,3 +1,4 @@
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -137,6 +138,43 @@ async fn each_waits_for_as_long_as_it_may() {
         Err(AcquireError::TimedOut(_))
     ));
     assert_eq!(pool.snapshot().timed_out, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_waits_is_polled_only_when_there_is_news() {
+    let backend = Backend::default();
+    let pool = pool(&backend, 1);
+    let lease = pool.acquire().await.unwrap();
+    let mut polls = 0;
+    let mut waiting = std::pin::pin!(pool.acquire());
+    let counted = std::future::poll_fn(|cx| {
+        polls += 1;
+        waiting.as_mut().poll(cx)
+    });
+    let release = async {
+        sleep(s(4)).await;
+        drop(lease);
+    };
+    let (waited, ()) = tokio::join!(tokio::task::unconstrained(counted), release);
+    waited.unwrap();
+    // The join polls both when either has news: at first, when the lease ends, and then.
+    assert!(polls <= 3, "{polls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_share_what_there_is() {
+    let backend = Backend::default();
+    let pool = pool(&backend, 10);
+    let users = (0..10).map(|_| async {
+        for _ in 0..100 {
+            let lease = pool.acquire().await.unwrap();
+            tokio::task::yield_now().await;
+            drop(lease);
+        }
+    });
+    futures_util::future::join_all(users).await;
+    assert!(backend.state().made <= 10);
+    assert_eq!(pool.snapshot().leased, 1000);
 }
 
 /// Whatever is dropped, and whenever: all is accounted for, and a pool of one still lends it.

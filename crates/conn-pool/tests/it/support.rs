@@ -22,6 +22,8 @@ pub(crate) struct Backend(Arc<Mutex<State>>);
 pub(crate) struct State {
     /// How long connecting takes.
     pub(crate) connect_for: Duration,
+    /// By how much longer than the one before it.
+    pub(crate) slower_by: Duration,
     /// How long a check takes.
     pub(crate) check_for: Duration,
     /// How long closing takes.
@@ -97,8 +99,9 @@ impl Backend {
         let live = self.enter();
         let connect_for = {
             let mut state = self.state();
+            let slower_by = state.slower_by * state.attempts;
             state.attempts += 1;
-            state.connect_for
+            state.connect_for + slower_by
         };
         if !connect_for.is_zero() {
             sleep(connect_for).await;

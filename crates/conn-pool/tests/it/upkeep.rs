@@ -1,5 +1,6 @@
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use mainstay_conn_pool::{CloseReason, Limits, PoolLayer, Times};
 use tokio::time::{advance, sleep, timeout};
@@ -114,6 +115,22 @@ async fn a_good_one_is_kept_while_no_other_can_be_made() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_room_no_second_one_goes_while_the_first_has_no_successor() {
+    let backend = Backend::default();
+    let limits = Limits::new(n(2)).with_min_size(2).unwrap();
+    let pool = pool_with(&backend, limits, Times::new());
+    pool.warm_up().await.unwrap();
+    backend.state().refuses = Some("down");
+    pool.replace_all();
+    sleep(s(10)).await;
+    assert_eq!(pool.snapshot().sizes.idle, 1);
+    backend.state().refuses = None;
+    sleep(s(1)).await;
+    assert_eq!(pool.snapshot().sizes.idle, 2);
+    assert_eq!(pool.snapshot().closed(CloseReason::Lifetime), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_pool_does_nothing() {
     let backend = Backend::default();
     let pool = pool_with(&backend, Limits::new(n(5)), Times::new());
@@ -125,13 +142,7 @@ async fn an_idle_pool_does_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn warns_once_of_what_is_lent_for_long_and_says_where() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    Log::listen();
     let backend = Backend::default();
     let pool = PoolLayer::new(Limits::new(n(2)))
         .with_name("db")
@@ -142,9 +153,9 @@ async fn warns_once_of_what_is_lent_for_long_and_says_where() {
     let line = line!() - 1;
     sleep(s(29)).await;
     drop(pool.acquire().await.unwrap());
-    assert!(!log.text().contains("lent for long"));
+    assert!(!Log::text().contains("lent for long"));
     sleep(s(100)).await;
-    let text = log.text();
+    let text = Log::text();
     assert_eq!(text.matches("connection lent for long").count(), 1);
     assert!(text.contains(&format!("upkeep.rs:{line}:")), "{text}");
     assert!(text.contains("name=\"db\""), "{text}");
@@ -152,13 +163,7 @@ async fn warns_once_of_what_is_lent_for_long_and_says_where() {
 
 #[tokio::test(start_paused = true)]
 async fn says_when_connecting_fails_and_when_it_works_again() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    Log::listen();
     let backend = Backend::default();
     backend.state().refuses = Some("down");
     let pool = pool(&backend, 1);
@@ -167,24 +172,36 @@ async fn says_when_connecting_fails_and_when_it_works_again() {
     backend.state().refuses = None;
     pool.acquire().await.unwrap();
     settle().await;
-    let text = log.text();
+    let text = Log::text();
     assert_eq!(text.matches("connecting fails").count(), 1, "{text}");
     assert_eq!(text.matches("connecting works again").count(), 1, "{text}");
 }
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+/// What was logged in this thread, which is that of one test. For all threads there is one listener:
+/// what a thread says first, while others have none, may otherwise never be heard.
+struct Log;
+
+thread_local! {
+    static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    fn listen() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let format = tracing_subscriber::fmt().with_ansi(false);
+            format.with_writer(|| Self).init();
+        });
+    }
+
+    fn text() -> String {
+        TEXT.with_borrow(|text| String::from_utf8(text.clone()).unwrap())
     }
 }
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
+        TEXT.with_borrow_mut(|text| text.extend(bytes));
         Ok(bytes.len())
     }
 

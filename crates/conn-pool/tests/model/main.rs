@@ -42,7 +42,7 @@ use crate::error::Cause;
 use crate::limits::Limits;
 use crate::times::Times;
 
-const ITERATIONS: usize = 1500;
+const ITERATIONS: usize = 1000;
 
 /// A connection, which counts itself.
 struct Conn {

@@ -1,5 +1,6 @@
 //! What the crate's files lean on, from the model checker.
 
+pub(crate) use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::sync::{Condvar, MutexGuard};
 
 pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);

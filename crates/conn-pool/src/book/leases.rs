@@ -1,0 +1,297 @@
+use std::panic::Location;
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+use super::lane::Note;
+use super::slab::NONE;
+use super::slot::State;
+use super::{Book, Effects, Grant, Lend};
+use crate::snapshot::CloseReason;
+use crate::times::later;
+
+impl<R: Lend> Book<R> {
+    /// A lease, if there is one for which nobody waits.
+    #[inline]
+    pub(crate) fn acquire(
+        &mut self,
+        lane: u32,
+        now: Instant,
+        place: &'static Location<'static>,
+    ) -> Option<Grant<R>> {
+        let it = &self.lanes[lane];
+        if !it.waiters.is_empty() {
+            return None;
+        }
+        let slot = it.levels.first()?;
+        if self.is_stale(slot, now) {
+            return None;
+        }
+        Some(self.lend(slot, now, place))
+    }
+
+    /// As `acquire`, without waiting; a check that is due is begun, for the next who asks.
+    pub(crate) fn try_acquire(
+        &mut self,
+        lane: u32,
+        now: Instant,
+        place: &'static Location<'static>,
+        fx: &mut Effects<R>,
+    ) -> Option<Grant<R>> {
+        while self.lanes[lane].waiters.is_empty()
+            && let Some(slot) = self.lanes[lane].levels.first()
+        {
+            if !self.is_stale(slot, now) {
+                return Some(self.lend(slot, now, place));
+            }
+            self.check(slot, true, fx);
+        }
+        None
+    }
+
+    /// A lease ends, and nothing comes of it but that the connection is at home, or with the first in
+    /// the queue, who is to be woken. Otherwise it is not given back.
+    pub(crate) fn give_back_quickly(
+        &mut self,
+        note: u32,
+        one: R,
+        now: Instant,
+    ) -> Result<Option<Waker>, R> {
+        let id = self.notes[note].slot;
+        let slot = &mut self.slots[id];
+        if slot.state != State::Lent || self.census.live() > self.counts.max_size {
+            return Err(one);
+        }
+        if !self.waiting.is_empty() {
+            let waiter = self.lanes[slot.lane].waiters.head();
+            // Over many targets it may be due to another.
+            if self.lanes.len() > 1 || waiter == NONE {
+                return Err(one);
+            }
+            return Ok(self.hand_over(note, one, waiter, now));
+        }
+        self.notes.remove(note);
+        let (lane, load) = (slot.lane, slot.leases);
+        slot.take_home(one);
+        slot.leases = load - 1;
+        if load == 1 {
+            slot.idle_since = now;
+            slot.good_at = now;
+        }
+        let levels = &mut self.lanes[lane].levels;
+        if load < self.max_leases {
+            levels.shift(&mut self.slots, id, load, load - 1);
+        } else {
+            levels.insert(&mut self.slots, id, load - 1);
+        }
+        if load == 1 {
+            self.set(id, State::Idle);
+        }
+        Ok(None)
+    }
+
+    /// The lease goes from one to the next, and nothing else changes.
+    pub(super) fn hand_over(
+        &mut self,
+        note: u32,
+        one: R,
+        waiter: u32,
+        now: Instant,
+    ) -> Option<Waker> {
+        self.unlink(waiter);
+        let it = &mut self.waiters[waiter];
+        let new_note = &mut self.notes[note];
+        new_note.at = now;
+        new_note.place = it.place;
+        new_note.reported = false;
+        self.tally.leased += 1;
+        self.tally.wait(now.saturating_duration_since(it.since));
+        it.outcome = Some(Ok(Grant {
+            one,
+            note,
+            new: false,
+        }));
+        it.waker.take()
+    }
+
+    /// A lease ends.
+    pub(crate) fn give_back(
+        &mut self,
+        note: u32,
+        one: R,
+        broken: bool,
+        now: Instant,
+        fx: &mut Effects<R>,
+    ) {
+        let id = self.notes.remove(note).slot;
+        let slot = &mut self.slots[id];
+        let (lane, load) = (slot.lane, slot.leases);
+        slot.leases = load - 1;
+        if slot.state != State::Lent {
+            if slot.state == State::Abandoned {
+                fx.refs.push(one);
+            } else {
+                slot.take_home(one);
+            }
+            return self.finish(id, fx);
+        }
+        slot.take_home(one);
+        let levels = &mut self.lanes[lane].levels;
+        if load < self.max_leases {
+            levels.shift(&mut self.slots, id, load, load - 1);
+        } else {
+            levels.insert(&mut self.slots, id, load - 1);
+        }
+        if load == 1 {
+            self.slots[id].idle_since = now;
+            self.slots[id].good_at = now;
+            self.set(id, State::Idle);
+        }
+        if broken {
+            self.break_down(id, now, fx);
+        } else {
+            self.settle(id, now, fx);
+        }
+    }
+
+    /// The one who has a connection says that it is broken, for everybody.
+    pub(crate) fn report_broken(&mut self, note: u32, now: Instant, fx: &mut Effects<R>) {
+        self.break_down(self.notes[note].slot, now, fx);
+    }
+
+    /// A lease ends, and its connection is the pool's no more.
+    pub(crate) fn detach(&mut self, note: u32, fx: &mut Effects<R>) {
+        let id = self.notes.remove(note).slot;
+        self.tally.close(CloseReason::Detached);
+        self.remove(id, fx);
+    }
+
+    /// When the connection of a lease was made, and when it was lent.
+    pub(crate) fn dates(&self, note: u32) -> (Instant, Instant) {
+        let Note { slot, at, .. } = self.notes[note];
+        (self.slots[slot].born, at)
+    }
+
+    /// Whether a check must precede the next lease.
+    #[inline]
+    pub(super) fn is_stale(&self, id: u32, now: Instant) -> bool {
+        let slot = &self.slots[id];
+        if slot.state != State::Idle {
+            return false;
+        }
+        let good_at = slot.good_at;
+        let doubted_at = self.lanes[slot.lane].doubted_at;
+        later(good_at, self.times.check_after_idle) < now
+            || doubted_at.is_some_and(|doubted_at| good_at < doubted_at)
+    }
+
+    #[inline]
+    pub(super) fn lend(
+        &mut self,
+        id: u32,
+        now: Instant,
+        place: &'static Location<'static>,
+    ) -> Grant<R> {
+        let slot = &mut self.slots[id];
+        let (lane, load) = (slot.lane, slot.leases);
+        let new = !slot.used;
+        slot.used = true;
+        slot.leases = load + 1;
+        let one = slot.lend();
+        let levels = &mut self.lanes[lane].levels;
+        if load + 1 < self.max_leases {
+            levels.shift(&mut self.slots, id, load, load + 1);
+        } else {
+            levels.remove(&mut self.slots, id, load);
+        }
+        if load == 0 {
+            self.set(id, State::Lent);
+        }
+        self.tally.leased += 1;
+        let note = self.notes.insert(Note::new(id, now, place));
+        Grant { one, note, new }
+    }
+
+    /// Gives the first in the queue what there is, for as long as there is something.
+    pub(super) fn serve(&mut self, lane: u32, now: Instant, fx: &mut Effects<R>) {
+        loop {
+            let it = &self.lanes[lane];
+            if it.waiters.is_empty() {
+                return;
+            }
+            let Some(slot) = it.levels.first() else {
+                return;
+            };
+            if self.is_stale(slot, now) {
+                // Those behind it have idled for longer, unless they are shared and in use.
+                if it.uncovered(self.max_leases) == 0 && self.max_leases == 1 {
+                    return;
+                }
+                self.check(slot, true, fx);
+                continue;
+            }
+            let waiter = it.waiters.head();
+            let (since, place) = (self.waiters[waiter].since, self.waiters[waiter].place);
+            let grant = self.lend(slot, now, place);
+            self.tally.wait(now.saturating_duration_since(since));
+            self.tell(waiter, Ok(grant), fx);
+        }
+    }
+
+    /// What is done with a connection that was made, came back or passed a check.
+    pub(super) fn settle(&mut self, id: u32, now: Instant, fx: &mut Effects<R>) {
+        let slot = &self.slots[id];
+        let (lane, idle) = (slot.lane, slot.state == State::Idle);
+        if let Some(reason) = slot.doomed {
+            return self.retire(id, reason, now, fx);
+        }
+        if idle && self.census.live() > self.counts.max_size {
+            return self.retire(id, CloseReason::Surplus, now, fx);
+        }
+        if idle && self.is_owed_to_another(lane, now) {
+            return self.retire(id, CloseReason::Evicted, now, fx);
+        }
+        self.serve(lane, now, fx);
+        // Somebody may wait for the place of this.
+        fx.poke |= idle && !self.waiting.is_empty() && self.lanes.len() > 1;
+    }
+
+    pub(super) fn break_down(&mut self, id: u32, now: Instant, fx: &mut Effects<R>) {
+        let slot = &self.slots[id];
+        // Others to the same place may have broken with it. Those shared are fewer, told apart by
+        // their own checks.
+        if self.max_leases == 1 && matches!(slot.state, State::Idle | State::Lent) {
+            self.lanes[slot.lane].doubted_at = Some(now);
+        }
+        self.retire(id, CloseReason::Broken, now, fx);
+    }
+
+    /// Whether a target that waits for longer can get a connection only in the place of this one.
+    pub(super) fn is_owed_to_another(&self, lane: u32, now: Instant) -> bool {
+        if self.lanes.len() == 1
+            || self.census.total() < self.counts.max_size
+            || self.census.of(State::Closing) > 0
+        {
+            return false;
+        }
+        let own = match self.lanes[lane].waiters.head() {
+            NONE => return false,
+            head => self.waiters[head].ticket,
+        };
+        self.waiting.iter().any(|&other| {
+            other != lane
+                && self
+                    .place_wanted(other, now)
+                    .is_some_and(|ticket| ticket < own)
+        })
+    }
+
+    /// Since when (by its ticket) somebody waits for a new connection that this lane might have.
+    pub(super) fn place_wanted(&self, lane: u32, now: Instant) -> Option<u64> {
+        let it = &self.lanes[lane];
+        if it.census.total() >= self.counts.max_per_key || !it.may_connect(now) {
+            return None;
+        }
+        it.first_uncovered(&self.waiters, self.max_leases)
+    }
+}

@@ -99,6 +99,7 @@ impl<C> Call<C> {
         struct Unwinding<'a, C>(&'a mut Call<C>);
 
         impl<C> Drop for Unwinding<'_, C> {
+            #[cold]
             fn drop(&mut self) {
                 self.0.permit.settle_once(Verdict::failure());
             }

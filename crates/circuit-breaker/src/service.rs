@@ -85,6 +85,7 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
     }
 
     /// Whether the circuit admits calls. If not it is pending, when it is to be, or ready to refuse.
+    #[inline(never)]
     fn poll_admits(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             if let Some(waiting) = &mut self.waiting {
@@ -126,6 +127,22 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
         true
     }
 
+    /// A service that cannot be called has failed as one that was called; a probe, too.
+    #[cold]
+    fn failed<T, E: Into<BoxError>>(&self, error: E) -> BoxError
+    where
+        C: Classify<T, E>,
+    {
+        let result: Result<T, E> = Err(error);
+        if let Some(permit) = self.circuit.admit_quietly() {
+            permit.settle(self.classify.classify(&result));
+        }
+        match result {
+            Ok(_) => unreachable!("it is the error above"),
+            Err(error) => error.into(),
+        }
+    }
+
     fn refuse(&self) -> BoxError {
         let (_, refusal) = self
             .last_refusal
@@ -154,16 +171,13 @@ where
         let panicking = Panicking(&self.circuit);
         let ready = self.inner.poll_ready(cx);
         mem::forget(panicking);
-        if let Err(error) = ready!(ready) {
-            let result = Err(error);
-            // A service that cannot be called has failed as one that was called; a probe, too.
-            if let Some(permit) = self.circuit.admit_quietly() {
-                permit.settle(self.classify.classify(&result));
+        match ready!(ready) {
+            Ok(()) => {
+                self.readiness = Readiness::Inner;
+                Poll::Ready(Ok(()))
             }
-            return Poll::Ready(result.map(|_: S::Response| ()).map_err(Into::into));
+            Err(error) => Poll::Ready(Err(self.failed::<S::Response, _>(error))),
         }
-        self.readiness = Readiness::Inner;
-        Poll::Ready(Ok(()))
     }
 
     /// # Panics
@@ -185,6 +199,7 @@ where
 }
 
 impl Drop for Panicking<'_> {
+    #[cold]
     fn drop(&mut self) {
         if let Some(permit) = self.0.admit_quietly() {
             permit.settle(Verdict::failure());

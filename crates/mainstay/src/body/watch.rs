@@ -113,4 +113,4 @@ impl Seen {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -10,6 +10,8 @@
 mod body;
 mod connection;
 mod deadline;
+#[cfg(test)]
+mod end_to_end;
 mod method;
 mod outcome;
 #[cfg(test)]

@@ -554,6 +554,114 @@ mod connections {
     }
 }
 
+mod faults {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Call,
+        /// The other side reads so many bytes, or what there is.
+        Read(usize),
+        Settle,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum End {
+        /// It is killed.
+        Dropped,
+        /// It says that it sends no more, and reads all that comes.
+        Closed,
+        /// It breaks the protocol, and reads all that comes.
+        Broken,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            2 => Just(Step::Call),
+            3 => (1..200_usize).prop_map(Step::Read),
+            2 => Just(Step::Settle),
+        ]
+    }
+
+    proptest! {
+        /// However little room there is, and however much was read, when a connection ends.
+        #[test]
+        fn a_call_that_never_left_did_not_arrive(
+            room in 24..400_usize,
+            steps in prop::collection::vec(step(), 1..24),
+            end in prop_oneof![Just(End::Dropped), Just(End::Closed), Just(End::Broken)],
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            runtime.unwrap().block_on(async {
+                let (ours, mut theirs) = duplex(room);
+                let connection = peer::over(ours).await;
+                let mut received = Vec::new();
+                let mut calls = Vec::new();
+                for step in steps {
+                    match step {
+                        Step::Call => calls.push(tokio::spawn(call(&connection, body()))),
+                        Step::Read(len) => read(&mut theirs, len, &mut received).await,
+                        Step::Settle => settle().await,
+                    }
+                }
+                match end {
+                    End::Dropped => drop(theirs),
+                    End::Closed => {
+                        theirs.shutdown().await.unwrap();
+                        settle().await;
+                        drop(connection);
+                        theirs.read_to_end(&mut received).await.unwrap();
+                    }
+                    End::Broken => {
+                        // A frame of DATA on no stream, after the greeting.
+                        let greeting = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+                        theirs.write_all(&greeting).await.unwrap();
+                        theirs.write_all(&[0; 9]).await.unwrap();
+                        settle().await;
+                        drop(connection);
+                        theirs.read_to_end(&mut received).await.unwrap();
+                    }
+                }
+                let arrived = arrived(&received);
+                for (index, call) in calls.into_iter().enumerate() {
+                    let error = call.await.unwrap().expect_err("nobody answers");
+                    let outcome = status::failed(&*error);
+                    prop_assert_eq!(outcome.code, Code::Unavailable);
+                    prop_assert_eq!(outcome.cause, Cause::Connection);
+                    if index < arrived {
+                        prop_assert_eq!(outcome.processed, Processed::Maybe);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+    }
+
+    async fn read(stream: &mut tokio::io::DuplexStream, len: usize, received: &mut Vec<u8>) {
+        let mut buffer = vec![0; len];
+        let mut read = tokio_test::task::spawn(stream.read(&mut buffer));
+        if let std::task::Poll::Ready(len) = read.poll() {
+            drop(read);
+            received.extend(&buffer[..len.unwrap()]);
+        }
+    }
+
+    /// How many requests there are in what was received, which come in the order of the calls.
+    fn arrived(mut received: &[u8]) -> usize {
+        received = received.get(peer::PREFACE.len()..).unwrap_or_default();
+        let mut requests = 0;
+        while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = received {
+            let len = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
+            let Some(rest) = rest.get(len..) else { break };
+            requests += usize::from(*kind == HEADERS);
+            received = rest;
+        }
+        requests
+    }
+}
+
 fn lost() -> Outcome {
     Outcome::new(Code::Unavailable, Cause::Connection)
 }

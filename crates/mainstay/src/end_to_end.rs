@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::codegen::StdError as BoxError;
@@ -146,6 +146,42 @@ async fn a_stream_whose_server_dies_is_unavailable() {
     assert_eq!(stack.outcomes(), [lost]);
 }
 
+#[tokio::test]
+async fn a_plugin_is_connected_to_where_its_line_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let script = format!("echo '1|1|unix|{}|grpc'; sleep 1000", path.display());
+    let cookie = mainstay_plugin::Cookie::new("BASIC_PLUGIN", "hello").unwrap();
+    let plugin = mainstay_plugin::Launcher::new("/bin/sh", cookie, 1)
+        .with_argument("-c")
+        .with_argument(script)
+        .launch()
+        .await
+        .unwrap();
+
+    let error = Connection::to_plugin(plugin.connector()).await.unwrap_err();
+    let lost = Outcome::new(Code::Unavailable, Cause::Connection);
+    assert_eq!(
+        status::failed(&error),
+        lost.with_processed(Processed::Never),
+        "it does not listen yet"
+    );
+
+    let listener = UnixListener::bind(path).unwrap();
+    let (_health, service) = tonic_health::server::health_reporter();
+    tokio::spawn(async move {
+        let incoming = tokio_stream::once(Ok::<_, std::io::Error>(listener.accept().await?.0));
+        let server = Server::builder().add_service(service);
+        server.serve_with_incoming(incoming).await?;
+        Ok::<_, BoxError>(())
+    });
+    let connection = Connection::to_plugin(plugin.connector()).await.unwrap();
+    HealthClient::new(Stack::over([connection]))
+        .check(nobody())
+        .await
+        .expect("it is answered");
+}
+
 /// The other side is told, and the connection is as good as before.
 #[tokio::test]
 async fn a_call_can_be_dropped_at_any_time() {
@@ -187,8 +223,8 @@ impl Stack {
         Self {
             connections: Arc::new(Mutex::new(connections.into())),
             methods: Methods::new()
-                .with(CHECK, Method::unary())
-                .with(WATCH, Method::server_streaming()),
+                .with_method(CHECK, Method::unary())
+                .with_method(WATCH, Method::server_streaming()),
             outcomes: Arc::default(),
         }
     }

@@ -67,7 +67,7 @@ impl Methods {
     /// Learns of one method, named as `package.Service/Method`; what was known of it before is
     /// forgotten.
     #[must_use]
-    pub fn with(mut self, name: &str, method: Method) -> Self {
+    pub fn with_method(mut self, name: &str, method: Method) -> Self {
         self.0.insert(name.trim_start_matches('/').into(), method);
         self
     }
@@ -76,7 +76,7 @@ impl Methods {
     #[must_use]
     pub fn with_idempotent(self, name: &str) -> Self {
         let method = self.get(name).idempotent();
-        self.with(name, method)
+        self.with_method(name, method)
     }
 
     /// What is known of a method, by the path of its requests: `/package.Service/Method`. What stands

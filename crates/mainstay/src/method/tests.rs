@@ -72,7 +72,7 @@ fn what_is_said_by_name_is_added_to_the_descriptors() {
         .unwrap();
     let methods = methods
         .with_idempotent("shop.v1.Cart/List")
-        .with("/shop.v1.Cart/Add", Method::client_streaming())
+        .with_method("/shop.v1.Cart/Add", Method::client_streaming())
         .with_idempotent("other.Service/Do");
     assert_eq!(
         methods.get("/shop.v1.Cart/List"),

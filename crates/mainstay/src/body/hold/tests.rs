@@ -3,7 +3,7 @@ use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 use tokio_test::task::spawn;
 
-use super::super::watch::tests::{body, expected, piece};
+use super::super::watch::tests::{Piece, body, expected, piece};
 use super::*;
 use crate::outcome::{Cause, Code};
 
@@ -17,10 +17,10 @@ proptest! {
         let size = pieces
             .iter()
             .map_while(|it| match it {
-                super::super::watch::tests::Piece::Data(data) => {
+                Piece::Data(data) => {
                     Some(data.len() + size_of::<Bytes>())
                 }
-                super::super::watch::tests::Piece::Wait => Some(0),
+                Piece::Wait => Some(0),
                 _ => None,
             })
             .sum::<usize>();
@@ -73,4 +73,25 @@ fn headers_that_tell_are_the_whole_answer_and_the_body_is_left_alone() {
     let said = Outcome::new(Code::ResourceExhausted, Cause::Answer);
     assert_eq!(judged.outcome, Some(said));
     assert_eq!(judged.response.headers()["grpc-status"], "8");
+}
+
+#[test]
+fn an_answer_of_one_chunk_is_held_without_an_allocation() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", 0.into());
+    let body = http_body_util::Full::new(Bytes::from_static(b"message"))
+        .with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let cost = allocation_counter::measure(|| {
+        let mut hold = Hold::new(Response::new(body), 1 << 20);
+        let Poll::Ready(judged) = Pin::new(&mut hold).poll(&mut cx) else {
+            panic!("it is all there")
+        };
+        assert_eq!(judged.outcome, Some(Outcome::new(Code::Ok, Cause::Answer)));
+        let mut held = judged.response.into_body();
+        while let Poll::Ready(Some(frame)) = Pin::new(&mut held).poll_frame(&mut cx) {
+            drop(frame);
+        }
+    });
+    assert_eq!(cost.count_total, 0);
 }

@@ -335,6 +335,20 @@ fn attempts_on_other_threads_lose_nothing() {
     }
 }
 
+#[test]
+fn a_message_that_is_sent_once_costs_one_allocation() {
+    let body = Body::new(http_body_util::Full::new(Bytes::from_static(b"message")));
+    let waker = spawn(()).enter(|cx, _| cx.waker().clone());
+    let cost = allocation_counter::measure(|| {
+        let mut recorder = Recorder::new(body, PLENTY);
+        let mut replay = recorder.attempt().unwrap();
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut replay).poll_frame(&mut cx).is_ready());
+        assert!(replay.is_end_stream());
+    });
+    assert_eq!(cost.count_total, 1);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Send(usize),

@@ -146,6 +146,37 @@ async fn a_stream_whose_server_dies_is_unavailable() {
     assert_eq!(stack.outcomes(), [lost]);
 }
 
+/// Be it on purpose: a plugin is another's program.
+#[tokio::test]
+async fn what_a_server_says_makes_no_client_panic() {
+    let fields = [("grpc-status", "9"), ("grpc-status-details-bin", "?")];
+    for trailers_only in [true, false] {
+        let (connection, mut peer) = peer::connected().await;
+        let mut client = HealthClient::new(Stack::over([connection]));
+        let mut watching = client.clone();
+        let answer = async {
+            for _ in 0..2 {
+                let stream = peer.request().await;
+                if trailers_only {
+                    peer.trailers_only(stream, &fields).await;
+                } else {
+                    peer.headers(stream).await;
+                    peer.trailers(stream, &fields).await;
+                }
+            }
+        };
+        let watch = async {
+            match watching.watch(nobody()).await {
+                Ok(mut updates) => updates.get_mut().message().await.unwrap_err(),
+                Err(status) => status,
+            }
+        };
+        let (check, watch, ()) = tokio::join!(client.check(nobody()), watch, answer);
+        assert_eq!(check.unwrap_err().code(), tonic::Code::FailedPrecondition);
+        assert_eq!(watch.code(), tonic::Code::FailedPrecondition);
+    }
+}
+
 #[tokio::test]
 async fn a_plugin_is_connected_to_where_its_line_says() {
     let folder = tempfile::tempdir().unwrap();
@@ -257,7 +288,7 @@ impl Stack {
             let (mut connection, last) = self.connection();
             let replay = recorder.attempt().expect("nothing was forgotten");
             let request = Request::from_parts(head.clone(), Body::new(replay));
-            let response = match connection.call(request).await {
+            let mut response = match connection.call(request).await {
                 Ok(response) => response,
                 Err(error) => {
                     let asked = recorder.withdraw();
@@ -278,6 +309,10 @@ impl Stack {
             let answer = response.status();
             if method.streams_responses() {
                 recorder.commit();
+                if let Some(outcome) = status::told(response.headers_mut()) {
+                    self.tell()(outcome);
+                    return Ok(response.map(Body::new));
+                }
                 let watch = |body| Body::new(Watch::new(body, answer, self.tell()));
                 return Ok(response.map(watch));
             }

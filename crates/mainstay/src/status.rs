@@ -8,8 +8,9 @@ use std::io;
 use std::sync::Arc;
 
 use h2::Reason;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tonic::codegen::StdError as BoxError;
+use tonic::metadata::MetadataMap;
 use tonic::{ConnectError, Status, TimeoutExpired};
 
 use crate::connection::NeverLeft;
@@ -55,8 +56,15 @@ const LATE: Outcome = Outcome::new(Code::DeadlineExceeded, Cause::Deadline);
 pub(crate) struct NoStatus(StatusCode);
 
 /// The outcome that headers or trailers tell, if they do.
-pub(crate) fn told(headers: &HeaderMap) -> Option<Outcome> {
+///
+/// Details that are not base64 are taken out of them, since tonic's clients panic over such.
+pub(crate) fn told(headers: &mut HeaderMap) -> Option<Outcome> {
     let code = Code::parse(headers.get(Status::GRPC_STATUS)?.as_bytes());
+    if let Some(details) = headers.get(Status::GRPC_STATUS_DETAILS)
+        && !is_base64(details)
+    {
+        headers.remove(Status::GRPC_STATUS_DETAILS);
+    }
     Some(Outcome::new(code, Cause::Answer).with_pushback(pushback(headers)))
 }
 
@@ -67,7 +75,7 @@ pub(crate) fn untold(answer: StatusCode) -> Outcome {
 
 /// The message that comes with a status; empty if it has none.
 pub(crate) fn message(headers: &HeaderMap) -> String {
-    // Without the rest: tonic panics where the details are not base64.
+    // Without the rest, which it would be decoded with.
     let mut alone = HeaderMap::with_capacity(2);
     for name in [Status::GRPC_STATUS, Status::GRPC_MESSAGE] {
         if let Some(value) = headers.get(&name) {
@@ -205,6 +213,14 @@ fn pushback(headers: &HeaderMap) -> Pushback {
         // It says more than one thing.
         (Some(_), Some(_)) => Pushback::Never,
     }
+}
+
+/// By tonic's own measure.
+fn is_base64(value: &HeaderValue) -> bool {
+    let name = Status::GRPC_STATUS_DETAILS;
+    let alone = MetadataMap::from_headers([(name.clone(), value.clone())].into_iter().collect());
+    let value = alone.get_bin(name.as_str());
+    value.is_some_and(|it| it.to_bytes().is_ok())
 }
 
 fn code(code: tonic::Code) -> Code {

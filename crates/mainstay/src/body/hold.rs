@@ -56,9 +56,9 @@ enum Then<B> {
 
 impl<B> Hold<B> {
     /// Keeps at most `limit` bytes, what it takes to keep them included.
-    pub(crate) fn new(response: Response<B>, limit: usize) -> Self {
+    pub(crate) fn new(mut response: Response<B>, limit: usize) -> Self {
         Self {
-            told: status::told(response.headers()),
+            told: status::told(response.headers_mut()),
             answer: Some(response.into_parts()),
             chunks: Chunks::default(),
             size: 0,

@@ -103,8 +103,8 @@ impl Seen {
             }
             None => None,
         };
-        if let Some(trailers) = trailers
-            && let Some(outcome) = status::told(&trailers)
+        if let Some(mut trailers) = trailers
+            && let Some(outcome) = status::told(&mut trailers)
         {
             return Self::End(outcome, Ok(trailers));
         }

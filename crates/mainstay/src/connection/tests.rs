@@ -21,6 +21,8 @@ use crate::status;
 const PLENTY: usize = 1 << 20;
 /// A message of three bytes, with the five before it.
 const MESSAGE: &[u8] = b"\0\0\0\0\x03abc";
+/// The greeting of a server, and DATA on no stream.
+const BROKEN: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const OK: &[(&str, &str)] = &[("grpc-status", "0")];
 
 mod proofs {
@@ -153,20 +155,51 @@ mod proofs {
         );
     }
 
-    /// It goes on reading, and could get what was buffered.
+    /// The other side goes on reading, and could get what was buffered.
     #[tokio::test]
     async fn what_never_left_does_not_leave_later() {
-        let (ours, mut theirs) = duplex(64);
+        for broken in [false, true] {
+            let (ours, mut theirs) = duplex(64);
+            let connection = peer::over(ours).await;
+            settle().await;
+            let call = call(&connection, body());
+            settle().await;
+            if broken {
+                theirs.write_all(BROKEN).await.unwrap();
+            } else {
+                theirs.shutdown().await.unwrap();
+            }
+            let error = call.await.unwrap_err();
+            assert!(error.is::<NeverLeft>(), "{error:?}");
+            drop(connection);
+            let mut received = Vec::new();
+            theirs.read_to_end(&mut received).await.unwrap();
+            assert_eq!(received.len(), 64, "the greeting, as far as there was room");
+        }
+    }
+
+    /// Nothing of the one above the last stream was written either.
+    #[tokio::test]
+    async fn a_goaway_lets_what_it_does_not_refuse_be_written() {
+        let (ours, theirs) = duplex(256);
         let connection = peer::over(ours).await;
+        let mut peer = Peer::accept(theirs, &[]).await;
+        peer.settle().await;
+        let message = Body::new(Full::new(Bytes::from(vec![0; 4096])));
+        let first = tokio::spawn(call(&connection, message));
+        assert_eq!(peer.frame().await.unwrap().kind, HEADERS);
         settle().await;
-        let call = call(&connection, body());
+        let second = call(&connection, body());
         settle().await;
-        theirs.shutdown().await.unwrap();
-        let error = call.await.unwrap_err();
-        assert!(error.is::<NeverLeft>(), "{error:?}");
-        let mut received = Vec::new();
-        theirs.read_to_end(&mut received).await.unwrap();
-        assert_eq!(received.len(), 64, "the greeting, as far as there was room");
+        peer.go_away(1, Reason::NO_ERROR).await;
+        let error = second.await.unwrap_err();
+        assert_eq!(
+            status::failed(&*error),
+            lost().with_processed(Processed::Refused)
+        );
+        assert_eq!(peer.request().await, 1);
+        peer.trailers_only(1, OK).await;
+        first.await.unwrap().expect("it goes on");
     }
 
     /// hyper keeps it back while there are as many streams as the other side allows.
@@ -615,10 +648,7 @@ mod faults {
                         theirs.read_to_end(&mut received).await.unwrap();
                     }
                     End::Broken => {
-                        // A frame of DATA on no stream, after the greeting.
-                        let greeting = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-                        theirs.write_all(&greeting).await.unwrap();
-                        theirs.write_all(&[0; 9]).await.unwrap();
+                        theirs.write_all(BROKEN).await.unwrap();
                         settle().await;
                         drop(connection);
                         theirs.read_to_end(&mut received).await.unwrap();

@@ -1,5 +1,3 @@
-use http::HeaderValue;
-
 use super::*;
 
 /// Whom it goes through says more or less about it; tonic says the wrong thing about most.
@@ -79,14 +77,14 @@ fn a_status_that_is_made_says_what_happened_and_has_the_cause() {
 #[test]
 fn headers_tell_the_status() {
     for code in Code::ALL {
-        let told = told(&headers(&[(
+        let told = told(&mut headers(&[(
             "grpc-status",
             code.number().to_string().as_bytes(),
         )]));
         assert_eq!(told, Some(Outcome::new(code, Cause::Answer)));
     }
     assert_eq!(
-        told(&headers(&[("grpc-message", b"x"), (PUSHBACK, b"1")])),
+        told(&mut headers(&[("grpc-message", b"x"), (PUSHBACK, b"1")])),
         None
     );
 }
@@ -105,7 +103,7 @@ fn headers_tell_when_to_try_again() {
         for value in &values {
             headers.append(PUSHBACK, value.parse().unwrap());
         }
-        assert_eq!(told(&headers).unwrap().pushback, expected, "{values:?}");
+        assert_eq!(told(&mut headers).unwrap().pushback, expected, "{values:?}");
     }
 }
 
@@ -128,6 +126,26 @@ fn an_answer_that_does_not_tell_is_judged_by_its_http_status() {
         let answer = StatusCode::from_u16(answer).unwrap();
         assert_eq!(untold(answer), Outcome::new(code, Cause::NoStatus));
         assert_eq!(self::code(missing(answer).code()), code);
+    }
+}
+
+#[test]
+fn details_are_passed_on_unless_tonic_would_panic() {
+    for (details, good) in [
+        (&b"AAEC"[..], true),
+        (b"AAE=", true),
+        (b"AAE", true),
+        (b"", true),
+        (b"A", false),
+        (b"AAF=", false),
+        (b"AA_-", false),
+        (b"?? not base64 ??", false),
+        (b"AAEC,AAEC", false),
+    ] {
+        let mut headers = headers(&[("grpc-status", b"2"), ("grpc-status-details-bin", details)]);
+        told(&mut headers).unwrap();
+        assert_eq!(headers.len() == 2, good, "{details:?}");
+        Status::from_header_map(&headers).expect("and no panic");
     }
 }
 

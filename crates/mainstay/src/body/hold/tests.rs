@@ -48,8 +48,8 @@ proptest! {
         prop_assert_eq!(received, data);
         match end {
             None => prop_assert_eq!((judged.outcome, outcome.cause), (None, Cause::NoStatus)),
-            Some(Ok(trailers)) if judged.outcome.is_some() => {
-                prop_assert_eq!(status::told(&trailers), Some(outcome));
+            Some(Ok(mut trailers)) if judged.outcome.is_some() => {
+                prop_assert_eq!(status::told(&mut trailers), Some(outcome));
             }
             Some(Ok(_)) => prop_assert_ne!(outcome.cause, Cause::Connection),
             Some(Err(error)) => {
@@ -60,6 +60,19 @@ proptest! {
             prop_assert!(held.is_end_stream());
             prop_assert!(matches!(spawn(held.frame()).poll(), Poll::Ready(None)));
         }
+    }
+}
+
+#[test]
+fn the_limit_is_what_may_be_kept() {
+    let limit = 3 + size_of::<Bytes>();
+    for (len, judged) in [(3, true), (4, false)] {
+        let pieces = vec![Piece::Data(vec![0; len]), Piece::Status(0)];
+        let hold = Hold::new(Response::new(body(pieces)), limit);
+        let Poll::Ready(answer) = spawn(hold).poll() else {
+            panic!("it is all there")
+        };
+        assert_eq!(answer.outcome.is_some(), judged);
     }
 }
 

@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::thread;
 
@@ -167,13 +167,27 @@ fn what_a_later_attempt_has_yet_to_read_is_there_after_commit() {
     for chunk in ["a", "b", "c"] {
         assert_eq!(data(poll(&mut first)), chunk);
     }
+    feed.end();
+    assert!(assert_ready!(poll(&mut first)).is_none());
     let mut second = recorder.attempt().unwrap();
     assert_eq!(data(poll(&mut second)), "a");
     recorder.commit();
-    feed.end();
     assert_eq!(data(poll(&mut second)), "b");
+    assert!(!second.is_end_stream());
     assert_eq!(data(poll(&mut second)), "c");
-    assert!(assert_ready!(poll(&mut second)).is_none());
+    assert!(second.is_end_stream());
+}
+
+#[test]
+fn what_was_read_ahead_is_there_after_the_limit_and_after_commit() {
+    let (feed, mut recorder) = recorder(100);
+    feed.data("a");
+    feed.send(Frame::data(vec![b'b'; 100].into()));
+    let mut replay = recorder.attempt().unwrap();
+    assert_eq!(data(poll(&mut replay)), "a");
+    assert!(!recorder.can_replay());
+    recorder.commit();
+    assert_eq!(data(poll(&mut replay)), [b'b'; 100][..]);
 }
 
 #[test]
@@ -293,12 +307,15 @@ fn an_attempt_that_begins_while_the_source_is_polled_waits_for_it_and_loses_noth
     for chunk in [None, Some("a")] {
         let shared = Arc::new(Mutex::new(None::<(Recorder, Option<Replay>)>));
         let seen = Arc::clone(&shared);
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
         let body = Hooked {
             hook: Some(Box::new(move || {
                 let mut seen = seen.lock().unwrap();
                 let (recorder, replay) = seen.as_mut().unwrap();
                 *replay = recorder.attempt();
-                assert_pending!(poll(replay.as_mut().unwrap()));
+                let replay = Pin::new(replay.as_mut().unwrap());
+                assert_pending!(replay.poll_frame(&mut Context::from_waker(&waker)));
             })),
             then: chunk,
         };
@@ -307,6 +324,7 @@ fn an_attempt_that_begins_while_the_source_is_polled_waits_for_it_and_loses_noth
         *shared.lock().unwrap() = Some((recorder, None));
         let frame = assert_ready!(poll(&mut first)).unwrap();
         assert!(find::<Superseded>(&frame.unwrap_err()).is_some());
+        assert!(woken.0.load(Ordering::SeqCst));
         let (_recorder, second) = shared.lock().unwrap().take().unwrap();
         let mut second = second.unwrap();
         assert_eq!(data(poll(&mut second)), chunk.unwrap_or("later"));
@@ -590,6 +608,15 @@ impl http_body::Body for Hooked {
             Some(chunk) => Poll::Ready(Some(Ok(Frame::data(chunk.into())))),
             None => Poll::Pending,
         }
+    }
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

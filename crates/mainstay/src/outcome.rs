@@ -106,10 +106,16 @@ impl Outcome {
     /// answer is an answer nevertheless.
     #[must_use]
     pub(crate) fn without_body(self, streams_requests: bool) -> Self {
-        if streams_requests || self.cause == Cause::Answer {
-            return self;
+        match (streams_requests, self.cause) {
+            (_, Cause::Answer) => self,
+            (false, _) => self.with_processed(Processed::Never),
+            // hyper gives a request up when it finds a GOAWAY just after it has handed the headers
+            // on, which may be below the last stream and be sent after all.
+            (true, Cause::Connection) if self.processed == Processed::Refused => {
+                self.with_processed(Processed::Maybe)
+            }
+            (true, _) => self,
         }
-        self.with_processed(Processed::Never)
     }
 }
 

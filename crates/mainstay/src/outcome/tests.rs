@@ -52,3 +52,23 @@ fn a_request_without_its_one_message_was_not_processed() {
         assert_eq!(outcome.processed, processed, "{cause:?} {streams_requests}");
     }
 }
+
+#[test]
+fn headers_alone_may_start_a_stream() {
+    let lost = Outcome::new(Code::Unavailable, Cause::Connection);
+    for (processed, expected) in [
+        (Processed::Never, Processed::Never),
+        (Processed::Refused, Processed::Maybe),
+        (Processed::Maybe, Processed::Maybe),
+    ] {
+        let outcome = lost.with_processed(processed).without_body(true);
+        assert_eq!(outcome.processed, expected);
+    }
+    let reset = Outcome::new(Code::Unavailable, Cause::Reset);
+    let refused = reset.with_processed(Processed::Refused);
+    assert_eq!(
+        refused.without_body(true),
+        refused,
+        "its server knows better"
+    );
+}

@@ -30,6 +30,8 @@ use crate::outcome::{Cause, Code, Outcome, Processed};
 use crate::peer;
 use crate::status;
 
+mod faults;
+
 const PLENTY: usize = 1 << 20;
 const CHECK: &str = "grpc.health.v1.Health/Check";
 const WATCH: &str = "grpc.health.v1.Health/Watch";

@@ -7,6 +7,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 use tokio_util::either::Either;
 
+use crate::wire::{Wire, Wired};
+
 /// A connected stream between a host and a plugin, inside TLS where that is used.
 ///
 /// What is read and written here is HTTP/2.
@@ -14,7 +16,18 @@ use tokio_util::either::Either;
 pub struct Connection(Either<Socket, Box<TlsStream<Socket>>>);
 
 /// What lies below TLS.
-pub(crate) type Socket = Either<UnixStream, TcpStream>;
+pub(crate) type Socket = Wired<Either<UnixStream, TcpStream>>;
+
+impl Connection {
+    /// What tells whether anything left through the socket, below TLS.
+    #[must_use]
+    pub fn wire(&self) -> &Wire {
+        match &self.0 {
+            Either::Left(socket) => socket.wire(),
+            Either::Right(stream) => stream.get_ref().0.wire(),
+        }
+    }
+}
 
 impl From<Socket> for Connection {
     fn from(socket: Socket) -> Self {

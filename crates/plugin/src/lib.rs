@@ -57,6 +57,7 @@ mod launch;
 mod line;
 mod serve;
 mod tls;
+mod wire;
 
 // Broker and stdio are generated with the rest, and used when they are served.
 #[allow(missing_docs, unnameable_types, unreachable_pub, clippy::all, clippy::use_self, dead_code)]
@@ -72,3 +73,4 @@ pub use launch::{
 };
 pub use line::{Address, HandshakeLine, InvalidLine};
 pub use serve::{DuplicateVersion, InvalidEnvironment, Plugin, ServeError, Transport};
+pub use wire::{Mark, Wire, Wired};

@@ -9,9 +9,11 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use mainstay_plugin::{Address, Cookie, HandshakeLine, Launcher, Plugin, StoppedBy, Transport};
 use rustix::process::{getpgid, getpid, getppid, set_child_subreaper, setpgid};
+use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use tonic::service::Routes;
+use tower::ServiceExt as _;
 
 fn cookie() -> Cookie {
     Cookie::new("OWN_PROCESS_PLUGIN", "yes").unwrap()
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
     if std::env::var_os("SUBREAPER").is_some() {
         return be_subreaper();
     }
-    let tests: [(&str, fn()); 14] = [
+    let tests: [(&str, fn()); 15] = [
         (
             "a_plugin_ends_in_order_with_its_host",
             a_plugin_ends_in_order_with_its_host,
@@ -64,6 +66,10 @@ fn main() -> ExitCode {
         (
             "a_plugin_can_be_reached_by_tcp",
             a_plugin_can_be_reached_by_tcp,
+        ),
+        (
+            "whether_anything_left_is_known_with_tls_too",
+            whether_anything_left_is_known_with_tls_too,
         ),
         (
             "the_newest_common_version_is_served",
@@ -378,6 +384,36 @@ fn a_plugin_can_be_reached_by_tcp() {
             assert!(matches!(address, Address::Tcp(address) if address.ip().is_loopback()));
             plugin.check_health().await.unwrap();
             assert_eq!(plugin.stop().await.unwrap().by(), StoppedBy::Shutdown);
+        }
+    });
+}
+
+fn whether_anything_left_is_known_with_tls_too() {
+    runtime().block_on(async {
+        for launcher in [launcher("tcp"), launcher("tcp").with_auto_mtls()] {
+            let plugin = launcher.launch().await.unwrap();
+            let connect = async || {
+                let mut connection = plugin.connector().clone().oneshot(()).await.unwrap();
+                let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+                connection.write_all(greeting).await.unwrap();
+                connection.flush().await.unwrap();
+                connection
+            };
+            let mut connection = connect().await;
+            let wire = connection.wire().clone();
+            let mark = wire.mark();
+            connection.write_all(&[0; 9]).await.unwrap();
+            connection.flush().await.unwrap();
+            assert!(!wire.seal(mark));
+
+            let mut connection = connect().await;
+            let wire = connection.wire().clone();
+            assert!(wire.seal(wire.mark()));
+            let written = async {
+                connection.write_all(&[0; 9]).await?;
+                connection.flush().await
+            };
+            assert!(written.await.is_err());
         }
     });
 }

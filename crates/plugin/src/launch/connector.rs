@@ -19,6 +19,7 @@ use crate::certificate::NAME;
 use crate::connection::{Connection, Socket};
 use crate::line::Address;
 use crate::tls;
+use crate::wire::Wired;
 
 /// Connects to a plugin: a service whose response is the connected stream, to speak HTTP/2 on.
 ///
@@ -113,14 +114,14 @@ impl fmt::Debug for Connecting {
 }
 
 async fn connect(address: &Address) -> io::Result<Socket> {
-    match address {
-        Address::Unix(path) => Ok(Either::Left(UnixStream::connect(path).await?)),
+    Ok(Wired::new(match address {
+        Address::Unix(path) => Either::Left(UnixStream::connect(path).await?),
         Address::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            Ok(Either::Right(stream))
+            Either::Right(stream)
         }
-    }
+    }))
 }
 
 #[cfg(test)]
@@ -131,7 +132,8 @@ mod tests {
     async fn small_messages_are_not_held_back_on_tcp() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap());
-        let Either::Right(stream) = connect(&address).await.unwrap() else {
+        let socket = connect(&address).await.unwrap();
+        let Either::Right(stream) = socket.get_ref() else {
             panic!("not a TCP socket")
         };
         assert!(stream.nodelay().unwrap());

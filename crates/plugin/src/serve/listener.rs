@@ -15,6 +15,7 @@ use super::environment::{Environment, InvalidEnvironment};
 use super::error::ServeError;
 use crate::connection::Socket;
 use crate::line::Address;
+use crate::wire::Wired;
 
 /// What a plugin listens on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,14 +106,14 @@ impl Listener {
     }
 
     pub(crate) async fn accept(&self) -> io::Result<Socket> {
-        match self {
-            Self::Unix(listener, _) => Ok(Either::Left(listener.accept().await?.0)),
+        Ok(Wired::new(match self {
+            Self::Unix(listener, _) => Either::Left(listener.accept().await?.0),
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(Either::Right(stream))
+                Either::Right(stream)
             }
-        }
+        }))
     }
 }
 

@@ -87,7 +87,8 @@ impl Running {
         let connect = tower::service_fn(move |_| {
             let (path, tls) = (path.clone(), tls.clone());
             async move {
-                let socket = tokio_util::either::Either::Left(UnixStream::connect(path).await?);
+                let socket = UnixStream::connect(path).await?;
+                let socket = crate::Wired::new(tokio_util::either::Either::Left(socket));
                 let connection: crate::Connection = match tls {
                     None => socket.into(),
                     Some(tls) => {

@@ -1,0 +1,193 @@
+//! One HTTP/2 connection, as a service.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::header::USER_AGENT;
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use mainstay_plugin::{Connector, Mark, Wire};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tonic::ConnectError;
+use tonic::body::Body;
+use tonic::codegen::StdError as BoxError;
+use tower_service::Service;
+
+/// One HTTP/2 connection to a gRPC server. It does not connect again: once it is dead it stays dead,
+/// and says so.
+///
+/// Clones send on the same connection, which ends with the last of them and their calls. It is ready
+/// until it knows that it is closed; the server, not readiness, bounds how many calls there can be.
+/// A dropped call resets its stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    sender: SendRequest<Body>,
+    wire: Wire,
+    origin: Origin,
+    closed: watch::Receiver<()>,
+}
+
+/// Where requests say that they go to, unless they say it already.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    scheme: Scheme,
+    authority: Authority,
+}
+
+/// A call on a [`Connection`].
+pub(crate) struct Call {
+    sending: Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>,
+    wire: Wire,
+    mark: Mark,
+}
+
+/// A call failed with its connection, through which nothing was sent since it began, nor will be.
+#[derive(Debug)]
+pub(crate) struct NeverLeft(hyper::Error);
+
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("grpc-rust-mainstay/", env!("CARGO_PKG_VERSION")));
+
+impl Connection {
+    /// Speaks HTTP/2 on a stream, of which `wire` tells what leaves through it.
+    ///
+    /// # Errors
+    /// If the stream fails at once. That the other side speaks HTTP/2 is not known yet.
+    pub(crate) async fn open<T>(stream: T, wire: Wire, origin: Origin) -> Result<Self, ConnectError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(|error| ConnectError(error.into()))?;
+        let (closing, closed) = watch::channel(());
+        tokio::spawn(async move {
+            let result = connection.await;
+            tracing::debug!(error = ?result.err(), "connection closed");
+            drop(closing);
+        });
+        Ok(Self {
+            sender,
+            wire,
+            origin,
+            closed,
+        })
+    }
+
+    /// Connects to a plugin.
+    pub(crate) async fn to_plugin(connector: &Connector) -> Result<Self, ConnectError> {
+        let stream = connector.clone().call(()).await;
+        let stream = stream.map_err(|error| ConnectError(error.into()))?;
+        let wire = stream.wire().clone();
+        Self::open(stream, wire, Origin::default()).await
+    }
+
+    /// Whether it is known to be dead.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits until it is dead.
+    pub(crate) async fn closed(&self) {
+        let mut closed = self.closed.clone();
+        while closed.changed().await.is_ok() {}
+    }
+}
+
+impl Service<Request<Body>> for Connection {
+    type Response = Response<Incoming>;
+    type Error = BoxError;
+    type Future = Call;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.sender.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Call {
+        self.origin.put(request.uri_mut());
+        request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
+        Call {
+            mark: self.wire.mark(),
+            wire: self.wire.clone(),
+            sending: Box::pin(self.sender.send_request(request)),
+        }
+    }
+}
+
+impl Future for Call {
+    type Output = Result<Response<Incoming>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        Poll::Ready(match ready!(this.sending.as_mut().poll(cx)) {
+            Ok(response) => Ok(response),
+            Err(error) if ended(&error) && this.wire.seal(this.mark) => {
+                Err(NeverLeft(error).into())
+            }
+            Err(error) => Err(error.into()),
+        })
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").finish_non_exhaustive()
+    }
+}
+
+impl Origin {
+    pub(crate) const fn new(scheme: Scheme, authority: Authority) -> Self {
+        Self { scheme, authority }
+    }
+
+    fn put(&self, uri: &mut Uri) {
+        let mut parts = std::mem::take(uri).into_parts();
+        parts.scheme.get_or_insert_with(|| self.scheme.clone());
+        parts
+            .authority
+            .get_or_insert_with(|| self.authority.clone());
+        if parts.path_and_query.is_none() {
+            parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+        }
+        *uri = Uri::from_parts(parts).expect("it has all the parts that there are");
+    }
+}
+
+impl Default for Origin {
+    /// The name that both sides of go-plugin go by.
+    fn default() -> Self {
+        Self::new(Scheme::HTTP, Authority::from_static("localhost"))
+    }
+}
+
+impl fmt::Display for NeverLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection ended before the request left")
+    }
+}
+
+impl Error for NeverLeft {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// Whether it is the connection that failed, with all its streams: only then it may be sealed. After
+/// a GOAWAY of the other side some of them go on.
+fn ended(error: &hyper::Error) -> bool {
+    let Some(source) = error.source() else {
+        return false;
+    };
+    let http2 = source.downcast_ref::<h2::Error>();
+    source.is::<io::Error>() || http2.is_some_and(|it| it.is_go_away() && !it.is_remote())
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, thread};
 use tokio::{sync::futures::Notified, time::Instant};
 
 use crate::{
-    Changes, Open, Permit, Rules, Snapshot, State,
+    Changes, Open, Permit, Rules, Snapshot, State, event,
     machine::{Machine, Refusal},
     memory::{Owner, Shared},
     open::Wait,
@@ -136,13 +136,13 @@ impl Circuit {
         self.shared.moved.notified()
     }
 
-    /// Counts a refusal.
+    /// Counts a refusal. It is made where it will stay, and then looked at: to move it costs more.
     #[inline]
-    pub(crate) fn refused(&self, refusal: &Refusal, wait: Option<Wait>) -> Open {
+    pub(crate) fn refused(&self, refusal: &Refusal, wait: Option<Wait>) -> Box<Open> {
         self.shared.count_refused();
         let name = self.owner.rules().name.clone();
-        let open = Open::new(name, refusal.reason, wait);
-        crate::event::refused(&open);
+        let open = Box::new(Open::new(name, refusal.reason, wait));
+        event::refused(&open);
         open
     }
 
@@ -151,7 +151,7 @@ impl Circuit {
         let now = Instant::now();
         match self.ask(|machine| machine.admit(now)) {
             Ok(pass) => Ok(Permit::new(self.shared, pass)),
-            Err(refusal) => Err(self.refused(&refusal, refusal.wait(now))),
+            Err(refusal) => Err(*self.refused(&refusal, refusal.wait(now))),
         }
     }
 

@@ -148,7 +148,7 @@ impl<S, C, D> CircuitBreaker<S, C, D> {
             .last_refusal
             .as_ref()
             .expect("it made the service ready");
-        self.circuit.refused(refusal, self.wait).into()
+        self.circuit.refused(refusal, self.wait)
     }
 }
 

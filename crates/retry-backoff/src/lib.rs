@@ -71,6 +71,7 @@
 
 mod backoff;
 mod budget;
+mod deadline;
 mod engine;
 pub mod future;
 mod hedge;

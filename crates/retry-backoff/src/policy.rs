@@ -52,7 +52,9 @@ pub trait Policy<Req, Res, E> {
 
     /// A copy to send again; `None` if this request must not be, or cannot.
     ///
-    /// Asked before each attempt that another may follow, and not when none may.
+    /// Asked before each attempt that another may follow, and not when none may: for the last one
+    /// only if the plan says
+    /// [`with_transparent_retries`](crate::Plan::with_transparent_retries).
     fn copy(&mut self, request: &Req) -> Option<Req>;
 
     /// Makes the request ready for the attempt of this number, the first one included.
@@ -60,7 +62,7 @@ pub trait Policy<Req, Res, E> {
         let _ = (request, attempt);
     }
 
-    /// How long the caller of this request waits: no other attempt begins later.
+    /// How long the caller of this request waits: every other attempt begins before.
     fn deadline(&self, request: &Req) -> Option<Instant> {
         let _ = request;
         None

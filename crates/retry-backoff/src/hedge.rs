@@ -49,7 +49,7 @@ pub struct Hedging<G = TokenBucket> {
 pub struct InvalidHedging(&'static str);
 
 /// Makes [`Hedge`] services, all of which share the budget.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct HedgeLayer<P, G = TokenBucket> {
     hedging: Hedging<G>,
@@ -95,7 +95,7 @@ pub struct HedgeLayer<P, G = TokenBucket> {
 /// assert_eq!(begun.elapsed(), Duration::from_millis(60));
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Hedge<P, S, G = TokenBucket> {
     hedging: Hedging<G>,
     policy: P,
@@ -311,6 +311,23 @@ where
         let again = copy.map(|copy| (copy, self.service.clone()));
         let first = self.service.call(request);
         HedgeFuture::new(first, again, policy, self.hedging.clone(), deadline)
+    }
+}
+
+impl<P, G: fmt::Debug> fmt::Debug for HedgeLayer<P, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HedgeLayer")
+            .field("hedging", &self.hedging)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P, S: fmt::Debug, G: fmt::Debug> fmt::Debug for Hedge<P, S, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hedge")
+            .field("hedging", &self.hedging)
+            .field("service", &self.service)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use tokio::time::Instant;
 
 use crate::outcome::Outcome;
@@ -77,7 +79,7 @@ pub struct EveryError;
 
 /// A policy, and which requests may be sent again. See
 /// [`RetryLayer::only_if`](crate::RetryLayer::only_if).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct OnlyIf<P, F> {
     pub(crate) policy: P,
     pub(crate) may_retry: F,
@@ -85,7 +87,7 @@ pub struct OnlyIf<P, F> {
 
 /// A policy, and where a request's deadline stands. See
 /// [`RetryLayer::with_deadline`](crate::RetryLayer::with_deadline).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct WithDeadline<P, D> {
     pub(crate) policy: P,
     pub(crate) deadline: D,
@@ -176,5 +178,21 @@ where
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         }
+    }
+}
+
+impl<P: fmt::Debug, F> fmt::Debug for OnlyIf<P, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnlyIf")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P: fmt::Debug, F> fmt::Debug for WithDeadline<P, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WithDeadline")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }

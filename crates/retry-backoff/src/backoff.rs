@@ -52,7 +52,8 @@ pub struct ExponentialBackoff {
 pub enum Jitter {
     /// `v` itself.
     None,
-    /// Anything from nothing to `v`. Of all kinds it costs a contended server the fewest calls.
+    /// Anything from nothing to `v`, as the AWS SDKs have it. With some numbers of clients equal or
+    /// decorrelated jitter costs a contended server fewer calls; none does with all.
     #[default]
     Full,
     /// Half of `v`, and anything up to the other half.
@@ -243,7 +244,8 @@ impl Iterator for Delays {
     fn next(&mut self) -> Option<Duration> {
         let (initial, max) = self.backoff.nanos();
         let value = self.value;
-        let grown = u128::from(value) * u128::from(self.backoff.multiplier) / 1_000;
+        // Rounded up: the smallest of delays grows too.
+        let grown = (u128::from(value) * u128::from(self.backoff.multiplier)).div_ceil(1_000);
         self.value = u64::try_from(grown).map_or(max, |grown| grown.min(max));
         let delay = match self.backoff.jitter {
             Jitter::None => value,

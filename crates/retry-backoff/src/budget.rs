@@ -25,7 +25,8 @@ pub trait Budget {
     /// A request is made, and its first attempt about to be sent.
     fn requested(&self) {}
 
-    /// An attempt succeeded. `paid` is what had been withdrawn for it, if it was a retry.
+    /// An attempt succeeded. `paid` is what had been withdrawn for it, if it was a retry. A hedge is
+    /// none: whichever attempt wins, the server has had the work of all, and it is `None`.
     fn succeeded(&self, paid: Option<Withdrawal>) {
         let _ = paid;
     }
@@ -67,10 +68,11 @@ pub struct Withdrawal {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Unlimited;
 
-/// Spends from a budget and puts nothing in.
+/// Spends from a budget and tells it nothing: neither of requests nor of successes and failures.
 ///
-/// For the inner one of two layers in a stack that share a budget, a hedge below a retry for
-/// instance: the outer one has told the budget of each request already.
+/// For one of two layers in a stack that share a budget, a hedge below a retry for instance. That is
+/// the inner one, since the outer one tells the budget of each request; but with a [`GrpcThrottle`],
+/// which is to hear of each attempt, as only the inner one does, it is the outer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SpendOnly<G>(pub G);
 
@@ -140,7 +142,7 @@ impl<G: Budget> Account<G> {
 
     /// What was paid for came to nothing, and is to be had once more for the same price.
     pub(crate) const fn unspend(&mut self) {
-        self.is_spent = self.paid.is_none();
+        self.is_spent = false;
     }
 
     pub(crate) fn give_back(&mut self) {

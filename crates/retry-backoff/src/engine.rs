@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::budget::{Account, Budget, Cause};
+use crate::deadline::{TICK, is_too_late};
 use crate::outcome::Outcome;
 
 /// The attempts of one request: values in, decision out.
@@ -37,12 +38,17 @@ pub struct Engine<B: IntoIterator, G: Budget> {
     attempts: NonZeroU32,
     attempt: u32,
     backoff: B,
-    /// Made at the first failure, and anew after the server has set the time.
+    /// Made at the first failure, and anew after the server has set the time, and for attempts that
+    /// are never sent.
     delays: Option<B::IntoIter>,
     account: Account<G>,
     deadline: Option<Instant>,
+    longest_hint: Duration,
     next: Next,
+    /// How many in a row.
+    not_sent: u32,
     was_not_processed: bool,
+    is_transparent: bool,
     is_committed: bool,
 }
 
@@ -52,7 +58,8 @@ pub struct Engine<B: IntoIterator, G: Budget> {
 pub enum Decision {
     /// Send again when this time has passed, at once if it is zero; and say [`Engine::begin`] then.
     Retry {
-        /// It ends before the deadline.
+        /// It ends before the deadline, with a timer that is late by up to two milliseconds, as
+        /// tokio's.
         delay: Duration,
     },
     /// This attempt's result is the request's.
@@ -75,13 +82,16 @@ pub enum Stop {
     Committed,
     /// The backoff came to its end.
     Backoff,
+    /// The server wants to be left alone for longer than the plan waits for any.
+    LongHint,
     /// The next one would not begin before the caller's deadline, or within the total time.
     Deadline,
     /// The budget cannot afford another.
     Budget,
 }
 
-const FAR: Duration = Duration::from_secs(86_400 * 365 * 30);
+/// So many attempts in a row that were not sent are sent again at once; then they are waited for.
+pub(crate) const NOT_SENT_AT_ONCE: u32 = 3;
 
 /// What the next attempt will be.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +113,8 @@ where
         backoff: B,
         account: Account<G>,
         deadline: Option<Instant>,
+        longest_hint: Duration,
+        is_transparent: bool,
     ) -> Self {
         Self {
             attempts,
@@ -111,8 +123,11 @@ where
             delays: None,
             account,
             deadline,
+            longest_hint,
             next: Next::Counted,
+            not_sent: 0,
             was_not_processed: false,
+            is_transparent,
             is_committed: false,
         }
     }
@@ -123,13 +138,15 @@ where
         self.attempt
     }
 
-    /// Whether another attempt may follow this one, so that the request is worth keeping.
+    /// Whether another attempt may follow this one, so that the request is worth keeping: always
+    /// true with [`Plan::with_transparent_retries`](crate::Plan::with_transparent_retries), and
+    /// otherwise until the last attempt is under way; but never after [`commit`](Self::commit).
     #[must_use]
     pub const fn may_retry(&self) -> bool {
-        !self.is_committed && self.attempt < self.attempts.get()
+        self.may_follow(self.attempt)
     }
 
-    /// No later than this does another attempt begin.
+    /// Every other attempt begins before this.
     #[must_use]
     pub const fn deadline(&self) -> Option<Instant> {
         self.deadline
@@ -139,7 +156,7 @@ where
     /// have taken longer than it should.
     #[must_use]
     pub fn is_expired(&self, now: impl FnOnce() -> Instant) -> bool {
-        self.is_too_late(Duration::ZERO, now)
+        is_too_late(self.deadline, Duration::ZERO, now)
     }
 
     /// There will be no other attempt: what was received is handed on already, or the request
@@ -152,6 +169,12 @@ where
     ///
     /// `now` is asked only after failures, and only if there is a deadline or a total time.
     pub fn decide(&mut self, outcome: Outcome, now: impl FnOnce() -> Instant) -> Decision {
+        if !matches!(outcome, Outcome::NotSent)
+            && std::mem::take(&mut self.not_sent) > NOT_SENT_AT_ONCE
+        {
+            // Those waits were not for the server.
+            self.delays = None;
+        }
         match outcome {
             Outcome::Success => {
                 self.succeeded();
@@ -162,10 +185,10 @@ where
                 self.account.budget().failed();
                 Decision::Stop(Stop::DoNotRetry)
             }
-            Outcome::NotSent => self.again(now),
+            Outcome::NotSent => self.again(Self::delay_of_not_sent, now),
             Outcome::NotProcessed if !self.was_not_processed => {
                 self.was_not_processed = true;
-                self.again(now)
+                self.again(|_| Some(Duration::ZERO), now)
             }
             Outcome::NotProcessed => self.failed(Cause::Transient, None, now),
             Outcome::Retryable { cause, after } => self.failed(cause, after, now),
@@ -175,9 +198,7 @@ where
     /// The attempt that was decided on is sent now. Returns its number.
     pub const fn begin(&mut self) -> u32 {
         self.account.spend();
-        if matches!(self.next, Next::Counted) {
-            self.attempt = self.attempt.saturating_add(1);
-        }
+        self.attempt = self.next_attempt();
         self.attempt
     }
 
@@ -192,26 +213,41 @@ where
         self.account.budget().succeeded(self.account.paid());
     }
 
-    /// The end of a wait that begins now.
-    pub(crate) fn latest(&self, wait: Duration) -> Instant {
-        let now = Instant::now();
-        // Thirty years for what cannot be told, as tokio has it.
-        let end = now.checked_add(wait).unwrap_or_else(|| now + FAR);
-        self.deadline.map_or(end, |deadline| deadline.min(end))
+    /// The number of the attempt that was decided on.
+    pub(crate) const fn next_attempt(&self) -> u32 {
+        match self.next {
+            Next::Counted => self.attempt.saturating_add(1),
+            Next::Again => self.attempt,
+        }
     }
 
-    fn again(&mut self, now: impl FnOnce() -> Instant) -> Decision {
-        if self.is_committed {
-            return Decision::Stop(Stop::Committed);
-        }
-        if self.is_too_late(Duration::ZERO, now) {
-            return Decision::Stop(Stop::Deadline);
-        }
+    /// Whether another one may follow this attempt.
+    pub(crate) const fn may_follow(&self, attempt: u32) -> bool {
+        !self.is_committed && (self.is_transparent || attempt < self.attempts.get())
+    }
+
+    fn again(
+        &mut self,
+        delay: impl FnOnce(&mut Self) -> Option<Duration>,
+        now: impl FnOnce() -> Instant,
+    ) -> Decision {
+        // It came to nothing: its price is for the next one, or goes back.
         self.account.unspend();
-        self.next = Next::Again;
-        Decision::Retry {
-            delay: Duration::ZERO,
-        }
+        let stop = if !self.is_transparent && self.attempt >= self.attempts.get() {
+            Stop::Attempts
+        } else if self.is_committed {
+            Stop::Committed
+        } else if let Some(delay) = delay(self) {
+            if !is_too_late(self.deadline, delay, now) {
+                self.next = Next::Again;
+                return Decision::Retry { delay };
+            }
+            Stop::Deadline
+        } else {
+            Stop::Backoff
+        };
+        self.account.give_back();
+        Decision::Stop(stop)
     }
 
     fn failed(
@@ -228,11 +264,14 @@ where
         if self.is_committed {
             return Decision::Stop(Stop::Committed);
         }
+        if after.is_some_and(|after| after > self.longest_hint) {
+            return Decision::Stop(Stop::LongHint);
+        }
         let Some(delay) = self.delay(after) else {
             return Decision::Stop(Stop::Backoff);
         };
         // Before the budget: it is not to refuse others for a retry that has no time.
-        if self.is_too_late(delay, now) {
+        if is_too_late(self.deadline, delay, now) {
             return Decision::Stop(Stop::Deadline);
         }
         if !self.account.withdraw(cause) {
@@ -252,12 +291,16 @@ where
             .next()
     }
 
-    fn is_too_late(&self, delay: Duration, now: impl FnOnce() -> Instant) -> bool {
-        self.deadline.is_some_and(|deadline| {
-            now()
-                .checked_add(delay)
-                .is_none_or(|begins| begins >= deadline)
-        })
+    /// At once, the first few times; but a client that cannot send must not spin.
+    fn delay_of_not_sent(&mut self) -> Option<Duration> {
+        self.not_sent = self.not_sent.saturating_add(1);
+        if self.not_sent <= NOT_SENT_AT_ONCE {
+            return Some(Duration::ZERO);
+        }
+        if self.not_sent == NOT_SENT_AT_ONCE + 1 {
+            self.delays = None;
+        }
+        self.delay(None).map(|delay| delay.max(TICK))
     }
 }
 

@@ -11,14 +11,17 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tower_service::Service;
 
 use crate::budget::Budget;
-use crate::engine::{Decision, Engine};
+use crate::deadline::end_of_wait;
+use crate::engine::{Decision, Engine, Stop};
 use crate::outcome::Outcome;
 use crate::policy::Policy;
 
 pub use crate::hedge::HedgeFuture;
+#[cfg(feature = "tower")]
+pub use crate::tower_retry::Wait;
 
 /// How many attempts one poll makes without a wait, before it lets other tasks run.
-const AT_ONCE: u32 = 32;
+pub(crate) const AT_ONCE: u32 = 32;
 
 const NO_COPY: &str = "without a copy the engine is committed and decides on no retry";
 
@@ -28,6 +31,9 @@ pin_project! {
     /// # Cancel safety
     /// Dropping it drops the attempt that is under way; no other follows. What was withdrawn from
     /// the budget for a retry that had not been sent is given back.
+    ///
+    /// # Panics
+    /// When polled after completion. It does nothing else then.
     pub struct ResponseFuture<P, S, Req, B, G>
     where
         S: Service<Req>,
@@ -54,6 +60,8 @@ pin_project! {
         Delayed { #[pin] delay: Sleep, last: Option<R> },
         // It may go as soon as the service is ready; a limit is set once it is not at once.
         Readying { #[pin] limit: Option<Sleep>, last: Option<R> },
+        // The result has been returned.
+        Done,
     }
 }
 
@@ -64,16 +72,6 @@ type Judged<Res, E> = (Outcome, Result<Res, E>);
 struct Again<Req, S> {
     request: Option<Req>,
     service: S,
-}
-
-#[cfg(feature = "tower")]
-pin_project! {
-    /// The wait before a retry of `tower::retry`; none at all, if the delay is zero.
-    #[derive(Debug)]
-    pub struct Wait {
-        #[pin]
-        delay: Option<Sleep>,
-    }
 }
 
 impl<P, S, Req, B, G> ResponseFuture<P, S, Req, B, G>
@@ -121,6 +119,7 @@ where
         }
         let (outcome, result) = ready!(self.as_mut().poll_attempt(cx));
         if matches!(outcome, Outcome::Success) {
+            self.project().state.set(State::Done);
             return Poll::Ready(result);
         }
         self.resume(Some((outcome, result)), cx)
@@ -137,6 +136,16 @@ where
     /// Everything but a first attempt that succeeds, which keeps `poll` short.
     #[cold]
     fn resume(
+        mut self: Pin<&mut Self>,
+        failed: Option<Judged<S::Response, S::Error>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, S::Error>> {
+        let result = ready!(self.as_mut().run(failed, cx));
+        self.project().state.set(State::Done);
+        Poll::Ready(result)
+    }
+
+    fn run(
         mut self: Pin<&mut Self>,
         mut failed: Option<Judged<S::Response, S::Error>>,
         cx: &mut Context<'_>,
@@ -168,16 +177,23 @@ where
                     self.as_mut().project().state.set(readying);
                 }
                 StateProj::Readying { .. } => {
-                    if ready!(self.as_mut().poll_ready(cx)) {
+                    let is_ready = ready!(self.as_mut().poll_ready(cx));
+                    let this = self.as_mut().project();
+                    let (name, attempt) = (*this.name, this.engine.attempt());
+                    if !is_ready {
+                        tracing::debug!(name, attempt, "not ready for the retry");
+                    } else if this.engine.is_expired(Instant::now) {
+                        let stop = Stop::Deadline;
+                        tracing::debug!(name, attempt, ?stop, "not retried");
+                    } else {
                         self.as_mut().send();
                         continue;
                     }
-                    let this = self.project();
                     this.engine.give_up();
-                    tracing::debug!(name = *this.name, "not ready for the retry");
                     let last = this.state.project().last();
-                    return Poll::Ready(last.expect("polled after completion"));
+                    return Poll::Ready(last.expect("it is taken when the retry is sent"));
                 }
+                StateProj::Done => panic!("polled after completion"),
             }
         }
     }
@@ -230,7 +246,7 @@ where
         }
     }
 
-    /// Whether the retry can be sent, once that is known.
+    /// Whether the service is ready for the retry, once that is known.
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
         let this = self.project();
         let StateProj::Readying { mut limit, .. } = this.state.project() else {
@@ -238,15 +254,14 @@ where
         };
         let service = &mut this.again.as_mut().expect(NO_COPY).service;
         if let Poll::Ready(ready) = service.poll_ready(cx) {
-            let is_in_time = !this.engine.is_expired(Instant::now);
-            return Poll::Ready(ready.is_ok() && is_in_time);
+            return Poll::Ready(ready.is_ok());
         }
         if this.ready_within.is_zero() {
             return Poll::Ready(false);
         }
         if limit.is_none() {
-            let end = sleep_until(this.engine.latest(*this.ready_within));
-            limit.set(Some(end));
+            let end = end_of_wait(this.engine.deadline(), *this.ready_within);
+            limit.set(Some(sleep_until(end)));
         }
         let limit = limit.as_pin_mut().expect("it was set above");
         limit.poll(cx).map(|()| false)
@@ -256,16 +271,18 @@ where
         let mut this = self.project();
         let again = this.again.as_mut().expect(NO_COPY);
         let mut request = again.request.take().expect(NO_COPY);
-        let attempt = this.engine.begin();
-        if this.engine.may_retry() {
+        let attempt = this.engine.next_attempt();
+        // The policy comes first: should it panic, nothing is spent.
+        if this.engine.may_follow(attempt) {
             again.request = this.policy.copy(&request);
-        }
-        if again.request.is_none() {
-            this.engine.commit();
         }
         this.policy.prepare(&mut request, attempt);
         // It may hold what the service below needs for the next.
         drop(this.state.as_mut().project().last());
+        if again.request.is_none() {
+            this.engine.commit();
+        }
+        this.engine.begin();
         let future = again.service.call(request);
         this.state.set(State::Called { future });
     }
@@ -274,7 +291,7 @@ where
 impl<F, R> StateProj<'_, F, R> {
     fn last(self) -> Option<R> {
         match self {
-            Self::Called { .. } => None,
+            Self::Called { .. } | Self::Done => None,
             Self::Delayed { last, .. } | Self::Readying { last, .. } => last.take(),
         }
     }
@@ -290,25 +307,5 @@ where
         f.debug_struct("ResponseFuture")
             .field("engine", &self.engine)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(feature = "tower")]
-impl Wait {
-    pub(crate) fn new(delay: Duration) -> Self {
-        let delay = (!delay.is_zero()).then(|| sleep(delay));
-        Self { delay }
-    }
-}
-
-#[cfg(feature = "tower")]
-impl Future for Wait {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.project()
-            .delay
-            .as_pin_mut()
-            .map_or(Poll::Ready(()), |it| it.poll(cx))
     }
 }

@@ -9,6 +9,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::budget::{Budget, TokenBucket};
+use crate::plan::{LONGEST_HINT, READY_WITHIN};
 use crate::policy::{OnlyIf, Policy, WithDeadline};
 
 use self::latencies::Latencies;
@@ -26,6 +27,8 @@ mod latencies;
 /// | [`with_quantile`](Self::with_quantile): the delay follows the latency | fixed |
 /// | [`with_attempts`](Self::with_attempts), the first one included | 2 |
 /// | [`with_budget`](Self::with_budget) | for one request in twenty that succeed, ten at once |
+/// | [`with_ready_within`](Self::with_ready_within): how long a hedge waits for the service below | 100 ms |
+/// | [`with_longest_hint`](Self::with_longest_hint): a longer pushback stops the hedges | one minute |
 /// | [`with_name`](Self::with_name) | none |
 ///
 /// Clones share the budget, and the latencies.
@@ -36,6 +39,8 @@ pub struct Hedging<G = TokenBucket> {
     latencies: Option<Arc<Mutex<Latencies>>>,
     attempts: NonZeroU32,
     budget: G,
+    ready_within: Duration,
+    longest_hint: Duration,
     name: Option<&'static str>,
 }
 
@@ -44,7 +49,7 @@ pub struct Hedging<G = TokenBucket> {
 pub struct InvalidHedging(&'static str);
 
 /// Makes [`Hedge`] services, all of which share the budget.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct HedgeLayer<P, G = TokenBucket> {
     hedging: Hedging<G>,
@@ -56,9 +61,14 @@ pub struct HedgeLayer<P, G = TokenBucket> {
 /// The attempts that lose are dropped, and are nothing to the services below but cancelled. Another
 /// attempt is sent after each delay without an answer, and at once when one has failed; never after
 /// one that is [`Fatal`](crate::Outcome::Fatal), whose result is returned at once. A server's
-/// pushback puts off the next attempt, or stops them. When the budget is used up, or the service
-/// below is not ready, the request goes on with the attempts it has; when all have failed, the last
-/// result is returned.
+/// pushback puts off the next attempt, whatever else fails meanwhile, or stops them. When the budget
+/// is used up, or the service below is not ready in time, the request goes on with the attempts it
+/// has; when all have failed, the last result is returned.
+///
+/// What was [`NotSent`](crate::Outcome::NotSent), or [`NotProcessed`](crate::Outcome::NotProcessed)
+/// for the first time, is sent again under the same number and for nothing, while there is a copy:
+/// that is, until the last attempt is under way. Three times of a request that is at once, and then
+/// after the delay.
 ///
 /// Only for requests that may be carried out twice at the same time. It clones the service below for
 /// each request, and gets that clone ready when it is needed. The first hedge of a request makes an
@@ -85,7 +95,7 @@ pub struct HedgeLayer<P, G = TokenBucket> {
 /// assert_eq!(begun.elapsed(), Duration::from_millis(60));
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Hedge<P, S, G = TokenBucket> {
     hedging: Hedging<G>,
     policy: P,
@@ -105,6 +115,8 @@ impl Hedging {
             latencies: None,
             attempts: const { NonZeroU32::new(2).unwrap() },
             budget: budget.expect("its cost is within its capacity, as asserted above"),
+            ready_within: READY_WITHIN,
+            longest_hint: LONGEST_HINT,
             name: None,
         }
     }
@@ -139,16 +151,31 @@ impl<G> Hedging<G> {
         self
     }
 
-    /// Hedges only what this budget can afford. It may be that of retries: then give the inner one
-    /// of the two a [`SpendOnly`](crate::SpendOnly).
+    /// Hedges only what this budget can afford. It may be that of retries: then give one of the two a
+    /// [`SpendOnly`](crate::SpendOnly), which says to which.
     pub fn with_budget<T: Budget>(self, budget: T) -> Hedging<T> {
         Hedging {
             delay: self.delay,
             latencies: self.latencies,
             attempts: self.attempts,
             budget,
+            ready_within: self.ready_within,
+            longest_hint: self.longest_hint,
             name: self.name,
         }
+    }
+
+    /// How long the service below may take to become ready for a hedge; then the request goes on
+    /// without, until another attempt fails. Zero: it must be ready at once.
+    pub const fn with_ready_within(mut self, ready_within: Duration) -> Self {
+        self.ready_within = ready_within;
+        self
+    }
+
+    /// If a server wants to be left alone for longer than this, there are no more hedges.
+    pub const fn with_longest_hint(mut self, longest_hint: Duration) -> Self {
+        self.longest_hint = longest_hint;
+        self
     }
 
     /// The name in its events.
@@ -284,6 +311,23 @@ where
         let again = copy.map(|copy| (copy, self.service.clone()));
         let first = self.service.call(request);
         HedgeFuture::new(first, again, policy, self.hedging.clone(), deadline)
+    }
+}
+
+impl<P, G: fmt::Debug> fmt::Debug for HedgeLayer<P, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HedgeLayer")
+            .field("hedging", &self.hedging)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P, S: fmt::Debug, G: fmt::Debug> fmt::Debug for Hedge<P, S, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hedge")
+            .field("hedging", &self.hedging)
+            .field("service", &self.service)
+            .finish_non_exhaustive()
     }
 }
 

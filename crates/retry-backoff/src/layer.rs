@@ -1,3 +1,5 @@
+use std::fmt;
+
 use tokio::time::Instant;
 use tower_layer::Layer;
 
@@ -6,7 +8,7 @@ use crate::policy::{OnlyIf, WithDeadline};
 use crate::{ExponentialBackoff, Plan, Retry};
 
 /// Makes [`Retry`] services, all of which share the plan's budget.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct RetryLayer<P, B = ExponentialBackoff, G = TokenBucket> {
     plan: Plan<B, G>,
@@ -55,5 +57,13 @@ impl<P: Clone, B: Clone, G: Clone, S> Layer<S> for RetryLayer<P, B, G> {
 
     fn layer(&self, service: S) -> Self::Service {
         Retry::new(self.plan.clone(), self.policy.clone(), service)
+    }
+}
+
+impl<P, B: fmt::Debug, G: fmt::Debug> fmt::Debug for RetryLayer<P, B, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryLayer")
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
     }
 }

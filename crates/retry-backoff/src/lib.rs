@@ -39,21 +39,26 @@
 //! | [`Plan::with_budget`]: [`TokenBucket`], [`RetryRatio`], [`GrpcThrottle`], [`Unlimited`], yours | a [`TokenBucket`] of 500, 5 a retry |
 //! | [`Plan::with_total_time`]: no retry begins later | none |
 //! | [`Plan::with_ready_within`]: how long a retry waits for the service below | 100 ms |
+//! | [`Plan::with_longest_hint`]: a server that asks for more is not waited for | 1 minute |
+//! | [`Plan::with_transparent_retries`]: of what never left, on the last attempt too | not |
 //! | [`RetryLayer::only_if`]: which requests are retried | all that the policy copies |
 //! | [`RetryLayer::with_deadline`]: when a request's caller gives up; never waited past | none |
 //!
 //! A hint of the server ([`Outcome::after`]) takes the place of the backoff's delay. A retry without
-//! a delay goes at once, without a timer. A request is copied only while another attempt may follow,
-//! and the service below is cloned only if there is a copy. A limit for each attempt is tower's
-//! `timeout`, below.
+//! a delay goes at once, without a timer. A retry or hedge that is waited for has two milliseconds to
+//! spare before the deadline, since a timer may be as late. A request is copied only while another
+//! attempt may follow, which on the last one it may only with transparent retries; and the service
+//! below is cloned only if there is a copy. A limit for each attempt is tower's `timeout`, below.
 //!
 //! [`Engine`] is the same without tower, for outcomes that are known only later. With the feature
 //! `tower`, backoffs and budgets serve `tower::retry` as well.
 //!
 //! # Clone
-//! Clones share the budget, and nothing else. Cloning one of ours is no locked instruction; its
-//! memory is not freed, but kept for the next budget that is made. The service below must be
-//! [`Clone`]: a request that may be retried takes a clone along, and gets it ready for its retry.
+//! Clones share the budget, those of a [`Hedging`] the latencies and of a [`SeededBackoff`] the seeds;
+//! and whatever the clones of your policy share. Cloning a budget of ours is no locked instruction in
+//! as many threads as can be at work; its memory is not freed, but kept for the next one that is
+//! made. The service below must be [`Clone`]: a request that may be retried or hedged takes a clone
+//! along until its future is dropped, and gets it ready only when it is to be called.
 //!
 //! # Cancel safety
 //! Dropping a future drops the attempt that is under way, and there is no other. A withdrawal for a
@@ -61,16 +66,21 @@
 //!
 //! # Readiness
 //! That of the service below. A retry waits for it no longer than it was given, and then the last
-//! result is returned; which is kept until then, with all that it holds.
+//! result is returned; which is kept until then, with all that it holds. A hedge gives up sooner if
+//! nothing else is under way.
 //!
 //! # Panics
-//! Calling without readiness is answered as the service below answers it. There is no other panic.
+//! Calling without readiness is answered as the service below answers it. A future panics when it is
+//! polled after completion, and outside of tokio's runtime, with its time enabled, when there is
+//! something to wait for: a delay, or a service that is not ready. A panic of a policy, a budget or
+//! the service below is passed on, and what was withdrawn for a retry not yet sent is given back.
 //!
 //! # Errors
 //! Those of the service below, unchanged: these layers add none.
 
 mod backoff;
 mod budget;
+mod deadline;
 mod engine;
 pub mod future;
 mod hedge;

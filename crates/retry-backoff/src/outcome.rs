@@ -21,10 +21,17 @@ pub enum Outcome {
     /// It failed in a way that no attempt will mend: the request is wrong, for instance. It says
     /// nothing about the server, and no budget hears of it.
     Fatal,
-    /// It never left: sent again at once, as often as it takes until the deadline, and for nothing.
+    /// It never left: sent again until the deadline, which counts as no attempt and costs nothing.
+    ///
+    /// Three times in a row that is at once. After that the backoff's delays are waited for, a
+    /// millisecond at least, and it ends if they do.
+    ///
+    /// For this as for [`NotProcessed`](Self::NotProcessed) the request must still be there. It is
+    /// not copied for the last attempt, which therefore is the last one in any case, unless the plan
+    /// says [`with_transparent_retries`](crate::Plan::with_transparent_retries).
     NotSent,
-    /// The server provably did nothing for it: sent again at once and for nothing, but only the
-    /// first time; then as a transient failure.
+    /// The server provably did nothing for it: sent again at once, which counts as no attempt and
+    /// costs nothing, but only the first time; then it is a transient failure.
     NotProcessed,
 }
 
@@ -47,8 +54,8 @@ impl Outcome {
         Self::retryable(Cause::Throttled)
     }
 
-    /// The same, if it is retryable, but not before this time has passed. It is obeyed to the
-    /// letter: cap it first if you do not trust whoever said it.
+    /// The same, if it is retryable, but not before this time has passed: exactly then, or
+    /// not at all if it is longer than [`Plan::with_longest_hint`](crate::Plan::with_longest_hint).
     #[must_use]
     pub const fn after(self, delay: Duration) -> Self {
         match self {

@@ -16,6 +16,8 @@ use crate::{ConstantBackoff, ExponentialBackoff};
 /// | [`with_budget`](Self::with_budget) | [`TokenBucket::default`], as the AWS SDKs |
 /// | [`with_total_time`](Self::with_total_time) | none |
 /// | [`with_ready_within`](Self::with_ready_within) | 100 ms |
+/// | [`with_longest_hint`](Self::with_longest_hint) | one minute |
+/// | [`with_transparent_retries`](Self::with_transparent_retries), on the last attempt too | not |
 /// | [`with_name`](Self::with_name) | none |
 ///
 /// Clones share the budget. It is a plain value: [`start`](Self::start) an [`Engine`] from it for
@@ -28,8 +30,15 @@ pub struct Plan<B = ExponentialBackoff, G = TokenBucket> {
     pub(crate) budget: G,
     pub(crate) total_time: Option<Duration>,
     pub(crate) ready_within: Duration,
+    longest_hint: Duration,
+    is_transparent: bool,
     pub(crate) name: Option<&'static str>,
 }
+
+/// As long as a caller hardly notices.
+pub(crate) const READY_WITHIN: Duration = Duration::from_millis(100);
+/// Hardly a caller waits longer.
+pub(crate) const LONGEST_HINT: Duration = Duration::from_secs(60);
 
 impl Plan {
     /// So many attempts for each request, the first one included: with one, nothing is retried.
@@ -39,7 +48,9 @@ impl Plan {
             backoff: ExponentialBackoff::default(),
             budget: TokenBucket::default(),
             total_time: None,
-            ready_within: Duration::from_millis(100),
+            ready_within: READY_WITHIN,
+            longest_hint: LONGEST_HINT,
+            is_transparent: false,
             name: None,
         }
     }
@@ -58,6 +69,8 @@ impl<B, G> Plan<B, G> {
             budget: self.budget,
             total_time: self.total_time,
             ready_within: self.ready_within,
+            longest_hint: self.longest_hint,
+            is_transparent: self.is_transparent,
             name: self.name,
         }
     }
@@ -75,6 +88,8 @@ impl<B, G> Plan<B, G> {
             budget,
             total_time: self.total_time,
             ready_within: self.ready_within,
+            longest_hint: self.longest_hint,
+            is_transparent: self.is_transparent,
             name: self.name,
         }
     }
@@ -90,6 +105,23 @@ impl<B, G> Plan<B, G> {
     /// returned. Zero: it must be ready at once.
     pub const fn with_ready_within(mut self, ready_within: Duration) -> Self {
         self.ready_within = ready_within;
+        self
+    }
+
+    /// A server that wants to be left alone for longer than this is not waited for: the result with
+    /// that hint is returned at once.
+    pub const fn with_longest_hint(mut self, longest_hint: Duration) -> Self {
+        self.longest_hint = longest_hint;
+        self
+    }
+
+    /// Sends what was [`NotSent`](crate::Outcome::NotSent) or
+    /// [`NotProcessed`](crate::Outcome::NotProcessed) again on the last attempt too, or the only one.
+    ///
+    /// This costs each request a copy more, since it must be kept until its end: for requests that
+    /// are cheap to copy, or are kept anyway.
+    pub const fn with_transparent_retries(mut self) -> Self {
+        self.is_transparent = true;
         self
     }
 
@@ -134,6 +166,8 @@ where
             self.backoff.clone(),
             Account::new(self.budget.clone()),
             deadline,
+            self.longest_hint,
+            self.is_transparent,
         )
     }
 }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use tokio::time::Instant;
 
 use crate::outcome::Outcome;
@@ -52,7 +54,9 @@ pub trait Policy<Req, Res, E> {
 
     /// A copy to send again; `None` if this request must not be, or cannot.
     ///
-    /// Asked before each attempt that another may follow, and not when none may.
+    /// Asked before each attempt that another may follow, and not when none may: for the last one
+    /// only if the plan says
+    /// [`with_transparent_retries`](crate::Plan::with_transparent_retries).
     fn copy(&mut self, request: &Req) -> Option<Req>;
 
     /// Makes the request ready for the attempt of this number, the first one included.
@@ -60,7 +64,7 @@ pub trait Policy<Req, Res, E> {
         let _ = (request, attempt);
     }
 
-    /// How long the caller of this request waits: no other attempt begins later.
+    /// How long the caller of this request waits: every other attempt begins before.
     fn deadline(&self, request: &Req) -> Option<Instant> {
         let _ = request;
         None
@@ -75,7 +79,7 @@ pub struct EveryError;
 
 /// A policy, and which requests may be sent again. See
 /// [`RetryLayer::only_if`](crate::RetryLayer::only_if).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct OnlyIf<P, F> {
     pub(crate) policy: P,
     pub(crate) may_retry: F,
@@ -83,7 +87,7 @@ pub struct OnlyIf<P, F> {
 
 /// A policy, and where a request's deadline stands. See
 /// [`RetryLayer::with_deadline`](crate::RetryLayer::with_deadline).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct WithDeadline<P, D> {
     pub(crate) policy: P,
     pub(crate) deadline: D,
@@ -174,5 +178,21 @@ where
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         }
+    }
+}
+
+impl<P: fmt::Debug, F> fmt::Debug for OnlyIf<P, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnlyIf")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P: fmt::Debug, F> fmt::Debug for WithDeadline<P, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WithDeadline")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::{ExponentialBackoff, Plan};
 /// Sends requests again that failed.
 ///
 /// See the [crate's documentation](crate) for what it guarantees.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Retry<P, S, B = ExponentialBackoff, G = TokenBucket> {
     plan: Plan<B, G>,
     policy: P,
@@ -77,7 +78,9 @@ where
             engine.commit();
         }
         policy.prepare(&mut request, engine.attempt());
-        // The clone is for retries, and readied then: this handle is the one that is ready.
+        // The clone is for retries, and readied then: this handle is the one that is ready. The future
+        // keeps it from here on, through waits as well, since there is none but the caller's to make
+        // another from; it is not ready meanwhile, and so has no place below that others want.
         let again = copy.map(|copy| (copy, self.service.clone()));
         let future = self.service.call(request);
         ResponseFuture::called(
@@ -88,5 +91,15 @@ where
             self.plan.ready_within,
             self.plan.name,
         )
+    }
+}
+
+// A policy is often a closure, which is not Debug.
+impl<P, S: fmt::Debug, B: fmt::Debug, G: fmt::Debug> fmt::Debug for Retry<P, S, B, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("plan", &self.plan)
+            .field("service", &self.service)
+            .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,44 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
 use tower::retry::{backoff, budget};
 
 use crate::budget::{Budget, Cause};
-use crate::future::Wait;
 use crate::{
     ConstantBackoff, Delays, ExponentialBackoff, GrpcThrottle, RetryRatio, SeededBackoff,
     TokenBucket,
 };
+
+pin_project! {
+    /// The wait before a retry of `tower::retry`; none at all, if the delay is zero.
+    #[derive(Debug)]
+    pub struct Wait {
+        #[pin]
+        delay: Option<Sleep>,
+    }
+}
+
+impl Wait {
+    fn new(delay: Duration) -> Self {
+        let delay = (!delay.is_zero()).then(|| sleep(delay));
+        Self { delay }
+    }
+}
+
+impl Future for Wait {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project()
+            .delay
+            .as_pin_mut()
+            .map_or(Poll::Ready(()), |it| it.poll(cx))
+    }
+}
 
 impl backoff::MakeBackoff for ExponentialBackoff {
     type Backoff = Delays;

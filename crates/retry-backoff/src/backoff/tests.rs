@@ -32,7 +32,9 @@ prop_compose! {
 fn value(backoff: ExponentialBackoff, n: u32) -> u128 {
     let max = backoff.max.as_nanos();
     (0..n).fold(backoff.initial.as_nanos(), |value, _| {
-        (value * u128::from(backoff.multiplier) / 1_000).min(max)
+        (value * u128::from(backoff.multiplier))
+            .div_ceil(1_000)
+            .min(max)
     })
 }
 
@@ -54,6 +56,18 @@ proptest! {
             };
             prop_assert!((low..=high).contains(&delay), "{n}: {delay} not in {low}..={high}");
             last = delay;
+        }
+    }
+
+    #[test]
+    fn a_decorrelated_delay_grows_from_the_one_before_as_it_was(backoff in backoffs(), seed: u64) {
+        let (initial, max) = backoff.nanos();
+        let mut random = Random::seeded(Random::seeded(seed).draw());
+        let mut last = initial;
+        let delays = backoff.with_jitter(Jitter::Decorrelated).with_seed(seed);
+        for delay in delays.into_iter().take(20) {
+            last = random.between(initial, last.saturating_mul(3)).min(max);
+            prop_assert_eq!(delay, Duration::from_nanos(last));
         }
     }
 
@@ -203,4 +217,15 @@ fn a_clone_begins_anew() {
     assert_eq!(delays.nth(3), Some(Duration::from_millis(400)));
     assert_eq!(delays.clone().next(), Some(Duration::from_millis(50)));
     assert_eq!(delays.next(), Some(Duration::from_millis(800)));
+}
+
+#[test]
+fn the_smallest_delay_grows_too() {
+    let [nano, second] = [Duration::from_nanos(1), Duration::from_secs(1)];
+    for multiplier in [1.001, 1.5] {
+        let backoff = ExponentialBackoff::new(nano, second).unwrap();
+        let backoff = backoff.with_multiplier(multiplier).unwrap();
+        let mut delays = backoff.with_jitter(Jitter::None).into_iter();
+        assert_eq!(delays.nth(30_000), Some(second));
+    }
 }

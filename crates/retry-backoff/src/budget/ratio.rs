@@ -21,7 +21,7 @@ mod ledger;
 /// | knob | default |
 /// |---|---|
 /// | ratio of retries to requests | 0.2 |
-/// | retries each second that are always allowed | 10 |
+/// | retries a second that are allowed in any case, saved up for as long as a request counts: a hundred may come together | 10 |
 /// | [`with_ttl`](Self::with_ttl): how long a request counts | 10 s, in ten steps |
 #[derive(Clone, Debug)]
 #[must_use]

@@ -4,7 +4,7 @@ use super::word::Word;
 use super::{Budget, Cause, InvalidBudget, Withdrawal};
 use crate::shared::Shared;
 
-/// gRPC's retry throttle: retries only while at most about half of what was tried lately failed.
+/// gRPC's retry throttle: retries only while more than half of its tokens are left.
 ///
 /// Each failure takes one token, whether it is retried or not, each success adds a fraction of one,
 /// and retries and hedges are allowed while there are more than half of all tokens. It is the most

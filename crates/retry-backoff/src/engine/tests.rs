@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::budget::Withdrawal;
+use crate::deadline::{LATE, end_of_wait};
 use crate::{ConstantBackoff, Plan, Unlimited};
 
 const DELAY: Duration = Duration::from_millis(100);
@@ -192,8 +193,10 @@ fn a_backoff_that_ends_ends_the_attempts() {
 fn a_retry_that_would_not_begin_before_the_deadline_is_not_waited_for_nor_paid() {
     let now = Instant::now();
     let nano = Duration::from_nanos(1);
+    // A timer may be late.
     for (deadline, fits) in [
-        (now + DELAY + nano, true),
+        (now + DELAY + LATE, true),
+        (now + DELAY + LATE - nano, false),
         (now + DELAY, false),
         (now, false),
     ] {
@@ -214,7 +217,8 @@ fn a_retry_that_would_not_begin_before_the_deadline_is_not_waited_for_nor_paid()
 fn a_hint_does_not_reach_past_the_deadline_or_the_end_of_time() {
     let now = Instant::now();
     for hint in [DELAY, Duration::MAX] {
-        let mut engine = plan(3).start(Some(now + DELAY), unasked);
+        let plan = plan(3).with_longest_hint(Duration::MAX);
+        let mut engine = plan.start(Some(now + DELAY), unasked);
         let outcome = Outcome::throttled().after(hint);
         assert_eq!(
             engine.decide(outcome, || now),
@@ -315,23 +319,162 @@ fn what_was_paid_for_a_retry_that_is_sent_is_spent() {
 }
 
 #[test]
-fn what_was_never_sent_goes_again_at_once_and_for_nothing() {
-    let ledger = Ledger::with(9);
+fn without_a_delay_there_is_time_until_the_deadline() {
     let now = Instant::now();
+    let nano = Duration::from_nanos(1);
+    let plan = plan(3).without_backoff();
+    for (deadline, expected) in [
+        (now + nano, retry(Duration::ZERO)),
+        (now, Decision::Stop(Stop::Deadline)),
+    ] {
+        let mut engine = plan.start(Some(deadline), unasked);
+        assert_eq!(engine.decide(Outcome::transient(), || now), expected);
+    }
+}
+
+#[test]
+fn a_hint_that_is_too_long_stops_and_costs_nothing() {
+    let ledger = Ledger::with(9);
+    let nano = Duration::from_nanos(1);
+    for (longest, hint, expected) in [
+        (Some(DELAY), DELAY, retry(DELAY)),
+        (Some(DELAY), DELAY + nano, Decision::Stop(Stop::LongHint)),
+        (
+            None,
+            Duration::from_secs(60),
+            retry(Duration::from_secs(60)),
+        ),
+        (
+            None,
+            Duration::from_secs(61),
+            Decision::Stop(Stop::LongHint),
+        ),
+    ] {
+        let mut plan = plan(9).with_budget(ledger.clone());
+        if let Some(longest) = longest {
+            plan = plan.with_longest_hint(longest);
+        }
+        let mut engine = plan.start(None, unasked);
+        let outcome = Outcome::throttled().after(hint);
+        assert_eq!(engine.decide(outcome, unasked), expected);
+        drop(engine);
+        let kept = expected == Decision::Stop(Stop::LongHint);
+        let noted = ledger.noted();
+        assert_eq!(noted == "requested, failed", kept, "{noted}");
+    }
+}
+
+#[test]
+fn what_was_never_sent_goes_again_for_nothing_until_the_deadline() {
+    let ledger = Ledger::with(9);
+    let begun = Instant::now();
+    let mut now = begun;
     let plan = plan(2).with_budget(ledger.clone());
-    let mut engine = plan.start(Some(now + DELAY), unasked);
-    for _ in 0..100 {
-        assert_eq!(
-            engine.decide(Outcome::NotSent, || now),
-            retry(Duration::ZERO)
-        );
+    let mut engine = plan.start(Some(now + DELAY * 3), unasked);
+    for delay in [Duration::ZERO, Duration::ZERO, Duration::ZERO, DELAY, DELAY] {
+        assert_eq!(engine.decide(Outcome::NotSent, || now), retry(delay));
         assert_eq!(engine.begin(), 1);
+        now += delay;
     }
     assert_eq!(
-        engine.decide(Outcome::NotSent, || now + DELAY),
+        engine.decide(Outcome::NotSent, || now),
         Decision::Stop(Stop::Deadline)
     );
     assert_eq!(ledger.noted(), "requested");
+}
+
+#[test]
+fn what_is_never_sent_does_not_spin_without_a_deadline_either() {
+    let mut engine = plan(2).without_backoff().start(None, unasked);
+    for at in 0..100 {
+        let delay = if at < 3 { Duration::ZERO } else { TICK };
+        assert_eq!(engine.decide(Outcome::NotSent, unasked), retry(delay));
+        engine.begin();
+    }
+}
+
+#[test]
+fn its_waits_are_a_backoff_of_its_own_and_end_with_it() {
+    let millis = Duration::from_millis;
+    let plan = plan(9).with_backoff([millis(10), millis(20)]);
+    let mut engine = plan.start(None, unasked);
+    let steps = [
+        (Outcome::transient(), 10),
+        (Outcome::NotSent, 0),
+        (Outcome::NotSent, 0),
+        (Outcome::NotSent, 0),
+        (Outcome::NotSent, 10),
+        (Outcome::transient(), 10),
+        (Outcome::NotSent, 0),
+        // Those were too few to be waited for, and nothing has begun anew.
+        (Outcome::transient(), 20),
+        (Outcome::NotSent, 0),
+        (Outcome::NotSent, 0),
+        (Outcome::NotSent, 0),
+        (Outcome::NotSent, 10),
+        (Outcome::NotSent, 20),
+    ];
+    for (at, (outcome, delay)) in steps.into_iter().enumerate() {
+        let decision = engine.decide(outcome, unasked);
+        assert_eq!(decision, retry(millis(delay)), "{at}");
+        engine.begin();
+    }
+    assert_eq!(engine.attempt(), 4);
+    assert_eq!(
+        engine.decide(Outcome::NotSent, unasked),
+        Decision::Stop(Stop::Backoff)
+    );
+}
+
+#[test]
+fn the_last_attempt_is_sent_again_only_if_the_plan_says_so() {
+    for outcome in [Outcome::NotSent, Outcome::NotProcessed] {
+        for n in 1..3 {
+            let plan = plan(n).without_backoff();
+            let mut engine = plan.start(None, unasked);
+            let mut transparent = plan.with_transparent_retries().start(None, unasked);
+            for attempt in 1..n {
+                for engine in [&mut engine, &mut transparent] {
+                    let decision = engine.decide(Outcome::transient(), unasked);
+                    assert_eq!(decision, retry(Duration::ZERO));
+                    assert_eq!(engine.begin(), attempt + 1);
+                }
+            }
+            assert!(!engine.may_retry());
+            let stop = Decision::Stop(Stop::Attempts);
+            assert_eq!(engine.decide(outcome, unasked), stop);
+            assert!(transparent.may_retry());
+            let again = transparent.decide(outcome, unasked);
+            assert_eq!(again, retry(Duration::ZERO));
+            assert_eq!(transparent.begin(), n);
+            // Other failures end it nevertheless.
+            assert_eq!(transparent.decide(Outcome::transient(), unasked), stop);
+            transparent.commit();
+            assert!(!transparent.may_retry());
+        }
+    }
+}
+
+#[test]
+fn an_attempt_that_never_left_is_not_paid_if_it_was_the_last() {
+    let ledger = Ledger::with(9);
+    let mut engine = plan(2).with_budget(ledger.clone()).start(None, unasked);
+    assert_eq!(engine.decide(Outcome::transient(), unasked), retry(DELAY));
+    engine.begin();
+    assert_eq!(
+        engine.decide(Outcome::NotSent, unasked),
+        Decision::Stop(Stop::Attempts)
+    );
+    assert_eq!(ledger.noted(), "requested, failed, 8 left, 8 back");
+}
+
+#[test]
+fn a_timer_of_a_readiness_ends_within_the_deadline() {
+    let now = Instant::now() + DELAY;
+    let end = end_of_wait(Some(now), Duration::MAX);
+    assert_eq!(now - end, LATE);
+    assert!(end_of_wait(None, Duration::MAX) > now + DELAY * 1_000_000);
+    assert!(end_of_wait(None, DELAY) < now + DELAY);
 }
 
 #[test]
@@ -390,16 +533,23 @@ proptest! {
         wait in 0..500_u64,
         outcomes in prop::collection::vec(outcomes(), 30),
         stops_after in 0..10_usize,
+        is_transparent in any::<bool>(),
     ) {
         let ledger = Ledger::with(tokens);
         let begun = Instant::now();
         let mut now = begun;
         let deadline = begun + Duration::from_millis(wait);
-        let mut engine = plan(n).with_budget(ledger.clone()).start(Some(deadline), unasked);
+        let mut plan = plan(n).with_budget(ledger.clone());
+        if is_transparent {
+            plan = plan.with_transparent_retries();
+        }
+        let mut engine = plan.start(Some(deadline), unasked);
         let mut paid = 0;
         for (at, outcome) in outcomes.into_iter().enumerate() {
-            let before = engine.attempt();
+            let (before, may_retry) = (engine.attempt(), engine.may_retry());
             let Decision::Retry { delay } = engine.decide(outcome, || now) else { break };
+            // Without a copy there is none.
+            prop_assert!(may_retry);
             now += delay;
             prop_assert!(now < deadline);
             if at == stops_after {

@@ -2,16 +2,20 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::Future;
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
 use mainstay_retry_backoff::{
-    EveryError, Outcome, Plan, Policy, Retry, RetryLayer, TokenBucket, Unlimited,
+    Budget, Cause, EveryError, Hedge, Hedging, Outcome, Plan, Policy, Retry, RetryLayer,
+    TokenBucket, Unlimited,
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::script::{Answer, Failure, Script, judge, transient};
+use crate::script::{Answer, Failure, Script, judge, ms, transient};
 
 fn attempts(n: u32) -> Plan<mainstay_retry_backoff::ConstantBackoff> {
     Plan::new(NonZeroU32::new(n).unwrap()).without_backoff()
@@ -71,6 +75,144 @@ fn what_was_never_sent_is_no_attempt() {
     let not_sent = Err(Failure(Outcome::NotSent));
     let answers = [not_sent, not_sent, not_sent, transient(), Ok(1)];
     assert_eq!(at_once(2, &answers), (Ok(1), 5));
+}
+
+#[test]
+fn what_was_not_sent_or_processed_goes_again_on_the_last_attempt_if_the_plan_says_so() {
+    for outcome in [Outcome::NotSent, Outcome::NotProcessed] {
+        let failure = Err(Failure(outcome));
+        assert_eq!(at_once(1, &[failure, Ok(1)]), (failure, 1));
+        assert_eq!(at_once(2, &[transient(), failure, Ok(1)]), (failure, 2));
+        for (n, answers) in [
+            (1, &[failure, Ok(1)][..]),
+            (2, &[transient(), failure, Ok(1)]),
+            (2, &[failure, transient(), Ok(1)]),
+        ] {
+            let script = Script::new(answers.iter().copied());
+            let plan = attempts(n).with_transparent_retries();
+            let result = Retry::new(plan, judge, script.clone()).oneshot(7);
+            assert_eq!(result.now_or_never(), Some(Ok(1)));
+            assert_eq!(script.count() as usize, answers.len());
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_kept_for_the_last_attempt_is_copied_for_it_too() {
+    for (n, expected) in [(1, 1), (2, 2), (3, 3)] {
+        let copies = AtomicU32::new(0);
+        let service = service_fn(|_: Counted<'_>| std::future::ready(Err::<(), _>(())));
+        let plan = attempts(n).with_transparent_retries();
+        let retry = Retry::new(plan, EveryError, service);
+        let result = retry.oneshot(Counted(&copies)).now_or_never();
+        assert_eq!(result, Some(Err(())));
+        assert_eq!(copies.into_inner(), expected, "{n} attempts");
+    }
+}
+
+/// Fails in one of its parts.
+#[derive(Clone, Copy)]
+struct Panics {
+    copies: u32,
+    at_copy: u32,
+    at_attempt: u32,
+}
+
+impl Policy<u32, u32, Failure> for Panics {
+    fn judge(&mut self, _: Option<&mut u32>, result: &mut Answer, _: u32) -> Outcome {
+        judge(result)
+    }
+
+    fn copy(&mut self, request: &u32) -> Option<u32> {
+        self.copies += 1;
+        assert_ne!(self.copies, self.at_copy);
+        Some(*request)
+    }
+
+    fn prepare(&mut self, _: &mut u32, attempt: u32) {
+        assert_ne!(attempt, self.at_attempt);
+    }
+}
+
+#[test]
+fn a_policy_that_panics_leaves_no_retry_paid() {
+    for (at_copy, at_attempt) in [(2, 0), (0, 2)] {
+        let policy = Panics {
+            copies: 0,
+            at_copy,
+            at_attempt,
+        };
+        let (bucket, script) = (TokenBucket::default(), Script::new([transient()]));
+        let plan = attempts(5).with_budget(bucket.clone());
+        let retry = Retry::new(plan, policy, script.clone());
+        let panicked = catch_unwind(AssertUnwindSafe(|| retry.oneshot(1).now_or_never()));
+        assert!(panicked.is_err());
+        assert_eq!((script.count(), bucket.tokens()), (1, 500));
+
+        let script = Script::new([transient()]);
+        let hedging = Hedging::new(ms(0))
+            .with_attempts(NonZeroU32::new(5).unwrap())
+            .with_budget(bucket.clone());
+        let hedge = Hedge::new(hedging, policy, script.clone());
+        let panicked = catch_unwind(AssertUnwindSafe(|| hedge.oneshot(1).now_or_never()));
+        assert!(panicked.is_err());
+        assert_eq!((script.count(), bucket.tokens()), (1, 500));
+    }
+}
+
+/// Succeeds whenever it is polled, as a future need not.
+#[derive(Clone, Copy)]
+struct Polled(Result<u32, ()>);
+
+impl Service<u32> for Polled {
+    type Response = u32;
+    type Error = ();
+    type Future = std::future::PollFn<fn(&mut Context<'_>) -> Poll<Result<u32, ()>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: u32) -> Self::Future {
+        let poll: fn(&mut Context<'_>) -> Poll<Result<u32, ()>> = match self.0 {
+            Ok(_) => |_| Poll::Ready(Ok(1)),
+            Err(()) => |_| Poll::Ready(Err(())),
+        };
+        std::future::poll_fn(poll)
+    }
+}
+
+#[test]
+fn polling_after_completion_panics_and_does_nothing_else() {
+    fn check(future: impl Future, bucket: &TokenBucket) {
+        let mut future = std::pin::pin!(future);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(future.as_mut().poll(&mut cx).is_ready());
+        let tokens = bucket.tokens();
+        let again = catch_unwind(AssertUnwindSafe(|| {
+            future.as_mut().poll(&mut cx).is_ready()
+        }));
+        let message = again.unwrap_err();
+        assert_eq!(
+            *message.downcast_ref::<&str>().unwrap(),
+            "polled after completion"
+        );
+        assert_eq!(bucket.tokens(), tokens);
+    }
+
+    for result in [Ok(1), Err(())] {
+        let bucket = TokenBucket::default();
+        // So that there is room for what it might earn.
+        for _ in 0..50 {
+            let _ = bucket.withdraw(Cause::Transient);
+        }
+        let plan = attempts(3).with_budget(bucket.clone());
+        let mut retry = Retry::new(plan, EveryError, Polled(result));
+        check(retry.call(1), &bucket);
+        let hedging = Hedging::new(ms(10)).with_budget(bucket.clone());
+        let mut hedge = Hedge::new(hedging, EveryError, Polled(result));
+        check(hedge.call(1), &bucket);
+    }
 }
 
 #[tokio::test(start_paused = true)]

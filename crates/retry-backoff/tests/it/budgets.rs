@@ -1,7 +1,7 @@
 //! What retries are paid from.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use mainstay_retry_backoff::{
@@ -247,6 +247,68 @@ fn a_budget_of_your_own_need_not_be_clone() {
     }
 
     assert_eq!(call(9, &Arc::new(Never), &[transient()]), (transient(), 1));
+}
+
+#[test]
+fn a_shared_budget_hears_of_everything() {
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<&'static str>>);
+
+    impl Notes {
+        fn note(&self, what: &'static str) {
+            self.0.lock().unwrap().push(what);
+        }
+    }
+
+    impl Budget for Notes {
+        fn requested(&self) {
+            self.note("requested");
+        }
+
+        fn succeeded(&self, paid: Option<Withdrawal>) {
+            assert_eq!(paid, Some(Withdrawal::new(1, 7)));
+            self.note("succeeded");
+        }
+
+        fn failed(&self) {
+            self.note("failed");
+        }
+
+        fn withdraw(&self, cause: Cause) -> Option<Withdrawal> {
+            assert_eq!(cause, Cause::Timeout);
+            self.note("withdrawn");
+            Some(Withdrawal::new(1, 7))
+        }
+
+        fn give_back(&self, unspent: Withdrawal) {
+            assert_eq!(unspent, Withdrawal::new(1, 7));
+            self.note("given back");
+        }
+    }
+
+    let notes = Arc::new(Notes::default());
+    let timeout = Err(Failure(Outcome::timeout()));
+    assert_eq!(call(9, &notes, &[timeout, Ok(1)]), (Ok(1), 2));
+    notes.give_back(notes.withdraw(Cause::Timeout).unwrap());
+    assert_eq!(
+        *notes.0.lock().unwrap(),
+        [
+            "requested",
+            "failed",
+            "withdrawn",
+            "succeeded",
+            "withdrawn",
+            "given back"
+        ]
+    );
+}
+
+#[test]
+fn a_bucket_of_any_size_takes_any_refill() {
+    let bucket = bucket(u32::MAX, 1).with_refill(n(u32::MAX));
+    let _ = bucket.withdraw(Cause::Transient);
+    bucket.succeeded(None);
+    assert_eq!(bucket.tokens(), u32::MAX);
 }
 
 /// Calls of all threads together, of which each attempt fails.

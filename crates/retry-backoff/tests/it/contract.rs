@@ -10,12 +10,12 @@ use mainstay_retry_backoff::{
     HedgeLayer, Hedging, Outcome, Plan, Policy, Retry, RetryLayer, RetryRatio, SeededBackoff,
     SpendOnly, TokenBucket, Unlimited, future,
 };
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 use tokio_test::{assert_pending, assert_ready_ok, task};
-use tower::{Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 use tower_test::{assert_request_eq, mock};
 
-use crate::script::{Failure, Script, Step, judge, ms, transient};
+use crate::script::{Answer, Failure, Script, Step, judge, ms, transient};
 
 #[test]
 fn is_send_and_sync() {
@@ -173,14 +173,14 @@ async fn a_hedge_is_paid_for_exactly_when_it_is_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_call_leaves_no_trace() {
     for polls in 0.. {
-        let script = failing();
-        let budget = GrpcThrottle::new(four(), 1.0).unwrap();
+        let (script, bucket) = (failing(), bucket());
         let plan = Plan::new(four())
             .with_backoff([ms(3)])
-            .with_budget(budget.clone());
+            .with_budget(bucket.clone());
         let mut retry = Retry::new(plan, judge, script.clone());
         let done = polled(retry.ready().await.unwrap().call(1), polls).await;
         assert_eq!(script.under_way(), 0);
+        assert_eq!(bucket.tokens(), 1_000 - 10 * (script.count() - 1));
         // The handle is as good as new.
         let calls = script.count();
         let again = retry.ready().await.unwrap().call(2).await;
@@ -191,11 +191,14 @@ async fn a_dropped_call_leaves_no_trace() {
         }
     }
     for polls in 0.. {
-        let script = failing();
-        let hedging = Hedging::new(ms(3)).with_attempts(four());
+        let (script, bucket) = (failing(), bucket());
+        let hedging = Hedging::new(ms(3))
+            .with_attempts(four())
+            .with_budget(bucket.clone());
         let mut hedge = Hedge::new(hedging, judge, script.clone());
         let done = polled(hedge.ready().await.unwrap().call(1), polls).await;
         assert_eq!(script.under_way(), 0);
+        assert_eq!(bucket.tokens(), 1_000 - 10 * (script.count() - 1));
         let calls = script.count();
         let again = hedge.ready().await.unwrap().call(2).await;
         assert_eq!(again, transient());
@@ -204,6 +207,125 @@ async fn a_dropped_call_leaves_no_trace() {
             break;
         }
     }
+}
+
+/// Whatever is set stays, in whichever order.
+#[tokio::test(start_paused = true)]
+async fn a_knob_is_kept_when_another_is_turned() {
+    let first = Plan::new(four())
+        .with_total_time(ms(1))
+        .with_ready_within(ms(2))
+        .with_longest_hint(ms(3))
+        .with_transparent_retries()
+        .with_name("kept");
+    let expected = Plan::new(four())
+        .with_budget(Unlimited)
+        .with_backoff([ms(9)])
+        .with_total_time(ms(1))
+        .with_ready_within(ms(2))
+        .with_longest_hint(ms(3))
+        .with_transparent_retries()
+        .with_name("kept");
+    for plan in [
+        first.clone().with_budget(Unlimited).with_backoff([ms(9)]),
+        first.with_backoff([ms(9)]).with_budget(Unlimited),
+    ] {
+        assert_eq!(format!("{plan:?}"), format!("{expected:?}"));
+    }
+
+    let first = Hedging::new(ms(1))
+        .with_attempts(four())
+        .with_ready_within(ms(2))
+        .with_longest_hint(ms(3))
+        .with_name("kept");
+    let first = first.with_quantile(0.9).unwrap();
+    let last = Hedging::new(ms(1))
+        .with_budget(Unlimited)
+        .with_attempts(four())
+        .with_ready_within(ms(2))
+        .with_longest_hint(ms(3))
+        .with_name("kept");
+    let last = last.with_quantile(0.9).unwrap();
+    let first = first.with_budget(Unlimited);
+    assert_eq!(format!("{first:?}"), format!("{last:?}"));
+}
+
+/// Notes what it is asked, and answers with what the layers must not lose.
+#[derive(Clone)]
+struct Full {
+    deadline: Instant,
+}
+
+impl Policy<u32, u32, Failure> for Full {
+    fn judge(&mut self, _: Option<&mut u32>, result: &mut Answer, attempt: u32) -> Outcome {
+        if attempt == 3 {
+            *result = Ok(3);
+        }
+        judge(result)
+    }
+
+    fn copy(&mut self, request: &u32) -> Option<u32> {
+        (*request != 13).then_some(*request)
+    }
+
+    fn prepare(&mut self, request: &mut u32, attempt: u32) {
+        *request += 100 * attempt;
+    }
+
+    fn deadline(&self, _: &u32) -> Option<Instant> {
+        Some(self.deadline)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_with_a_condition_or_a_deadline_does_all_that_it_did() {
+    let plan = || Plan::new(four()).with_backoff([ms(10); 3]);
+    for (deadline, request, sent, answer) in [
+        (1_000, 1, &[101, 201, 301][..], Ok(3)),
+        (20, 1, &[101, 201], transient()),
+        (1_000, 13, &[113], transient()),
+        (1_000, 14, &[114], transient()),
+    ] {
+        let full = || Full {
+            deadline: Instant::now() + ms(deadline),
+        };
+        let may_retry = |it: &u32| *it != 14;
+        let script = || Script::new([transient()]);
+        let check = |service: &Script, result: Answer| {
+            let requests: Vec<_> = service.calls().into_iter().map(|(_, it)| it).collect();
+            assert_eq!((&requests[..], result), (sent, answer));
+        };
+
+        let service = script();
+        let layer = RetryLayer::new(plan(), full()).only_if(may_retry);
+        let layer = layer.with_deadline(|_: &u32| None);
+        let result = layer.layer(service.clone()).oneshot(request).await;
+        check(&service, result);
+
+        let service = script();
+        let layer = RetryLayer::new(plan(), full()).with_deadline(|_: &u32| None);
+        let layer = layer.only_if(may_retry);
+        let result = layer.layer(service.clone()).oneshot(request).await;
+        check(&service, result);
+    }
+}
+
+#[test]
+fn what_has_closures_in_it_can_be_printed() {
+    let judge = |result: &Answer| judge(result);
+    let retry = RetryLayer::new(Plan::default(), judge)
+        .only_if(|_: &u32| true)
+        .with_deadline(|_: &u32| None);
+    let hedge = HedgeLayer::new(Hedging::new(ms(1)), judge)
+        .only_if(|_: &u32| true)
+        .with_deadline(|_: &u32| None);
+    assert!(format!("{retry:?}").starts_with("RetryLayer { plan: Plan"));
+    assert!(format!("{hedge:?}").starts_with("HedgeLayer { hedging: Hedging"));
+    let (retry, hedge) = (retry.layer("below"), hedge.layer("below"));
+    assert!(format!("{retry:?}").contains("service: \"below\""));
+    assert!(format!("{hedge:?}").contains("service: \"below\""));
+    let policy = Retry::new(Plan::default(), judge, ());
+    assert!(format!("{policy:?}").starts_with("Retry { plan: Plan"));
 }
 
 #[test]

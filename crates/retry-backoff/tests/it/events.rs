@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use mainstay_retry_backoff::{Hedge, Hedging, Plan, Retry};
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::script::{Script, Step, judge, ms, transient};
@@ -75,6 +75,50 @@ fn a_request_that_succeeds_at_once_tells_nothing() {
         let _ = retry.oneshot(1).now_or_never().unwrap();
     });
     assert!(lines.is_empty(), "{lines:?}");
+}
+
+#[test]
+fn a_retry_that_came_too_late_is_told_as_such() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let lines = Log::of(|| {
+        runtime.block_on(async {
+            let plan = Plan::default()
+                .with_backoff([ms(10)])
+                .with_total_time(ms(50));
+            let mut retry = Retry::new(plan, judge, Script::new([transient()]));
+            let mut call = std::pin::pin!(retry.ready().await.unwrap().call(1));
+            assert_eq!(call.as_mut().now_or_never(), None);
+            tokio::time::advance(ms(50)).await;
+            assert_eq!(call.as_mut().now_or_never(), Some(transient()));
+        });
+    });
+    assert_eq!(
+        lines,
+        [
+            "DEBUG mainstay_retry_backoff::future: retrying attempt=1 delay=10ms",
+            "DEBUG mainstay_retry_backoff::future: not retried attempt=1 stop=Deadline",
+        ]
+    );
+}
+
+#[test]
+fn a_retry_that_found_no_service_ready_is_told_as_such() {
+    let lines = Log::of(|| {
+        let script = Script::slow_to_be_ready([Step(ms(0), transient())]);
+        let plan = Plan::default().without_backoff().with_ready_within(ms(0));
+        let mut retry = Retry::new(plan, judge, script);
+        let ready = std::iter::repeat_with(|| retry.ready().now_or_never().is_some());
+        assert!(ready.take(3).any(|it| it));
+        let _ = retry.call(1).now_or_never().unwrap();
+    });
+    assert_eq!(
+        lines[1..],
+        ["DEBUG mainstay_retry_backoff::future: not ready for the retry attempt=1"]
+    );
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use mainstay_retry_backoff::{EveryError, Plan, Retry, RetryLayer, TokenBucket};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, advance, sleep};
 use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -124,8 +125,79 @@ async fn readiness_is_not_waited_for_past_the_deadline() {
         let service = SlowClone::new(ready_after, false);
         let result = layer.layer(service).oneshot(()).await;
         assert_eq!(result, Err("first"));
-        assert_eq!(begun.elapsed(), ms(30));
+        // Two milliseconds earlier, since a timer may be as late as that.
+        assert_eq!(begun.elapsed(), ms(28));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_past_it_by_a_fraction_of_a_timers_tick() {
+    for micros in [1, 500, 1_700, 29_999] {
+        advance(Duration::from_micros(300)).await;
+        let deadline = Instant::now() + Duration::from_micros(micros);
+        let plan = Plan::default().without_backoff();
+        let layer = RetryLayer::new(plan, EveryError).with_deadline(move |(): &()| Some(deadline));
+        let service = SlowClone::new(Duration::from_secs(9), false);
+        assert_eq!(layer.layer(service).oneshot(()).await, Err("first"));
+        let left = deadline - Instant::now();
+        assert!(left <= ms(2), "{left:?}");
+    }
+}
+
+#[test]
+fn with_no_time_to_become_ready_no_timer_is_needed() {
+    #[derive(Clone)]
+    struct Never;
+
+    impl Service<()> for Never {
+        type Response = ();
+        type Error = ();
+        type Future = Ready<Result<(), ()>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ()>> {
+            Poll::Pending
+        }
+
+        fn call(&mut self, (): ()) -> Self::Future {
+            ready(Err(()))
+        }
+    }
+
+    let plan = Plan::default()
+        .without_backoff()
+        .with_ready_within(Duration::ZERO);
+    let result = Retry::new(plan, EveryError, Never).call(()).now_or_never();
+    assert_eq!(result, Some(Err(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_may_be_waited_for_without_end() {
+    let plan = Plan::default()
+        .without_backoff()
+        .with_ready_within(Duration::MAX);
+    let service = SlowClone::new(Duration::from_secs(86_400), false);
+    assert_eq!(
+        Retry::new(plan, EveryError, service).oneshot(()).await,
+        Ok(())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_comes_too_late_is_not_sent() {
+    let bucket = TokenBucket::default();
+    let plan = Plan::default()
+        .with_backoff([ms(10)])
+        .with_budget(bucket.clone());
+    let deadline = Instant::now() + ms(50);
+    let script = Script::new([transient()]);
+    let layer = RetryLayer::new(plan, judge).with_deadline(move |_: &u32| Some(deadline));
+    let mut retry = layer.layer(script.clone());
+    let mut call = std::pin::pin!(retry.ready().await.unwrap().call(1));
+    assert_eq!(call.as_mut().now_or_never(), None);
+    // Nobody polls it for too long.
+    advance(ms(50)).await;
+    assert_eq!(call.as_mut().now_or_never(), Some(transient()));
+    assert_eq!((script.count(), bucket.tokens()), (1, 500));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use mainstay_retry_backoff::{
     ConstantBackoff, ExponentialBackoff, Jitter, Outcome, Plan, Retry, RetryLayer, TokenBucket,
     Unlimited,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, advance};
 use tower::timeout::{Timeout, error::Elapsed};
 use tower::{BoxError, Layer, ServiceExt};
 
@@ -103,7 +103,8 @@ fn constant(n: u32, delay: u64) -> Plan<ConstantBackoff> {
 #[tokio::test(start_paused = true)]
 async fn it_never_sleeps_past_the_deadline_but_returns_at_once() {
     let failing = [Step(ms(0), transient())];
-    for (deadline, returned) in [(250, 200), (201, 200), (200, 100), (100, 0), (1, 0)] {
+    // A timer may be late by two milliseconds.
+    for (deadline, returned) in [(250, 200), (202, 200), (201, 100), (100, 0), (1, 0)] {
         let (script, elapsed) = by_deadline(deadline, &failing, constant(9, 100)).await;
         assert_eq!(elapsed, returned, "{deadline}");
         assert_eq!(script.count() as u128, returned / 100 + 1);
@@ -142,6 +143,57 @@ async fn what_was_never_sent_is_sent_until_the_deadline() {
         RetryLayer::new(constant(2, 1), judge).with_deadline(move |_: &u32| Some(begun + ms(100)));
     assert_eq!(layer.layer(script.clone()).oneshot(1).await, not_sent);
     assert_eq!(script.times(), [0, 30, 60, 90].map(ms));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_never_sent_does_not_spin() {
+    let not_sent = Err(Failure(Outcome::NotSent));
+    let script = Script::new([not_sent]);
+    let plan = attempts(2).with_backoff([ms(10), ms(0), ms(40)]);
+    let answer = Retry::new(plan, judge, script.clone()).oneshot(1).await;
+    assert_eq!(answer, not_sent);
+    assert_eq!(script.times(), [0, 0, 0, 0, 10, 11, 51].map(ms));
+}
+
+/// A timer ends within the next two milliseconds.
+#[tokio::test(start_paused = true)]
+async fn nor_does_it_sleep_past_the_deadline_by_a_fraction_of_a_timers_tick() {
+    for offset in [0, 300, 999] {
+        for delay in [100, 500, 900, 1_000, 1_500, 2_500] {
+            for more in [1, 400, 999, 1_000, 1_999, 2_000, 2_300] {
+                let micros = Duration::from_micros;
+                advance(micros(offset)).await;
+                let begun = Instant::now();
+                let deadline = begun + micros(delay + more);
+                let script = Script::new([transient()]);
+                let plan = attempts(9).with_backoff(ConstantBackoff::new(micros(delay)));
+                let layer =
+                    RetryLayer::new(plan, judge).with_deadline(move |_: &u32| Some(deadline));
+                assert_eq!(layer.layer(script.clone()).oneshot(1).await, transient());
+                assert!(Instant::now() <= deadline, "{offset} {delay} {more}");
+                // But two are enough.
+                assert_eq!(script.count() > 1, more >= 2_000, "{offset} {delay} {more}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_that_is_too_long_is_not_waited_for() {
+    for (hint, calls) in [(60, 2), (61, 1)] {
+        let hint = Err(Failure(Outcome::throttled().after(ms(hint * 1_000))));
+        let script = Script::new([hint, Ok(1)]);
+        let _ = Retry::new(attempts(9), judge, script.clone())
+            .oneshot(1)
+            .await;
+        assert_eq!(script.count(), calls);
+    }
+    let hint = Err(Failure(Outcome::throttled().after(ms(6))));
+    let plan = attempts(9).with_longest_hint(ms(5));
+    let answer = Retry::new(plan, judge, Script::new([hint, Ok(1)]))
+        .oneshot(1)
+        .await;
+    assert_eq!(answer, hint);
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,3 +83,16 @@ fn it_is_looked_for_again_when_there_is_more_to_know() {
     }
     assert_eq!(all.quantile(now), Some(Duration::from_nanos(5)));
 }
+
+#[test]
+fn no_count_overflows() {
+    let now = Instant::now();
+    let mut all = Latencies::new(500, now);
+    for half in [&mut all.current, &mut all.before] {
+        half.count = u32::MAX / 2;
+        half.buckets[0] = half.count;
+    }
+    all.record(now, Duration::ZERO);
+    assert_eq!(all.current.count, u32::MAX / 2);
+    assert_eq!(all.quantile(now), Some(Duration::ZERO));
+}

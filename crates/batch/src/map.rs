@@ -210,32 +210,34 @@ where
         let this = self.project();
         let (mut source, service, work) = (this.source, this.service, this.work);
         work.slots.awake();
+        if let Some(result) = work.outbox.take() {
+            return Poll::Ready(Some(result));
+        }
         loop {
-            if let Some(result) = work.outbox.take() {
-                work.show_progress();
-                return Poll::Ready(Some(result));
-            }
-            if work.budget == 0 {
-                work.show_progress();
-                work.budget = YIELD_AFTER;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if work.has_room()
+            let ended = if work.budget == 0 {
+                break cx.waker().wake_by_ref();
+            } else if work.has_room()
                 && let Poll::Ready(Some(item)) = source.as_mut().poll_item(service, cx)
             {
-                work.start(item, service);
+                work.start(item, service)
             } else if let Some((slot, polled)) = work.slots.poll_next() {
-                work.polled(slot, polled);
+                work.polled(slot, polled)
             } else if *source.as_mut().project().is_over && work.slots.running() == 0 {
                 work.show_progress();
                 return Poll::Ready(None);
             } else if work.slots.sleep(cx.waker()) {
+                break;
+            } else {
+                None
+            };
+            if ended.is_some() {
                 work.show_progress();
-                work.budget = YIELD_AFTER;
-                return Poll::Pending;
+                return Poll::Ready(ended);
             }
         }
+        work.show_progress();
+        work.budget = YIELD_AFTER;
+        Poll::Pending
     }
 }
 
@@ -273,32 +275,36 @@ where
     St: Stream<Item = Result<T, ItemError<E>>>,
 {
     /// Pulls the next item, and waits for the service to be ready for it.
+    #[inline]
     fn poll_item<S: Service<T, Error = E>>(
         self: Pin<&mut Self>,
         service: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<T, ItemError<E>>>> {
         let this = self.project();
-        if this.next.is_none() {
-            if *this.is_over {
-                return Poll::Ready(None);
+        let item = match this.next.take() {
+            None if *this.is_over => return Poll::Ready(None),
+            None => ready!(this.stream.poll_next(cx)),
+            item => item,
+        };
+        match item {
+            None => {
+                *this.is_over = true;
+                Poll::Ready(None)
             }
-            match ready!(this.stream.poll_next(cx)) {
-                None => {
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            item => match service.poll_ready(cx) {
+                Poll::Ready(Ok(())) => Poll::Ready(item),
+                Poll::Ready(Err(error)) => {
                     *this.is_over = true;
-                    return Poll::Ready(None);
+                    Poll::Ready(Some(Err(ItemError::Failed(error))))
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                item => *this.next = item,
-            }
+                Poll::Pending => {
+                    *this.next = item;
+                    Poll::Pending
+                }
+            },
         }
-        let ready = ready!(service.poll_ready(cx));
-        let item = this.next.take();
-        if let Err(error) = ready {
-            *this.is_over = true;
-            return Poll::Ready(Some(Err(ItemError::Failed(error))));
-        }
-        Poll::Ready(item)
     }
 }
 
@@ -306,11 +312,18 @@ impl<F, R, E> Work<F, Result<R, ItemError<E>>>
 where
     F: Future<Output = Result<R, E>>,
 {
+    #[inline]
     fn has_room(&self) -> bool {
         self.outbox.len() < self.limit && !self.slots.is_full()
     }
 
-    fn start<T, S>(&mut self, item: Result<T, ItemError<E>>, service: &mut S)
+    /// Starts on an item. What ends, and has its turn, is given back with its number.
+    #[inline]
+    fn start<T, S>(
+        &mut self,
+        item: Result<T, ItemError<E>>,
+        service: &mut S,
+    ) -> Option<(u64, Result<R, ItemError<E>>)>
     where
         S: Service<T, Response = R, Error = E, Future = F>,
     {
@@ -320,44 +333,59 @@ where
             Ok(item) => item,
             Err(error) => return self.ended(number, Err(error)),
         };
-        match catch_unwind(AssertUnwindSafe(|| service.call(item))) {
-            Ok(future) => {
-                let (slot, polled) = self.slots.start(future);
-                if polled.is_pending() {
+        let called = catch_unwind(AssertUnwindSafe(|| service.call(item)));
+        let ended = match called {
+            Ok(future) => match self.slots.start(future) {
+                (_, Poll::Ready(ended)) => ended,
+                (slot, Poll::Pending) => {
                     if slot >= self.numbers.len() {
                         self.numbers.resize(slot + 1, 0);
                     }
                     self.numbers[slot] = number;
-                } else if let Poll::Ready(ended) = polled {
-                    self.ended(number, result_of(ended));
+                    return None;
                 }
-            }
-            Err(panic) => self.ended(number, result_of(Err(panic))),
-        }
+            },
+            Err(panic) => Err(panic),
+        };
+        self.ended(number, result_of(ended))
     }
 
-    fn polled(&mut self, slot: usize, polled: Poll<Ended<Result<R, E>>>) {
+    #[inline]
+    fn polled(
+        &mut self,
+        slot: usize,
+        polled: Poll<Ended<Result<R, E>>>,
+    ) -> Option<(u64, Result<R, ItemError<E>>)> {
         self.budget -= 1;
-        if let Poll::Ready(ended) = polled {
-            self.ended(self.numbers[slot], result_of(ended));
+        match polled {
+            Poll::Ready(ended) => self.ended(self.numbers[slot], result_of(ended)),
+            Poll::Pending => None,
         }
     }
 
-    fn ended(&mut self, number: u64, result: Result<R, ItemError<E>>) {
+    #[inline]
+    fn ended(
+        &mut self,
+        number: u64,
+        result: Result<R, ItemError<E>>,
+    ) -> Option<(u64, Result<R, ItemError<E>>)> {
         let counts = &mut self.tally.counts;
         match result {
             Ok(_) => counts.done += 1,
             Err(_) => counts.failed += 1,
         }
-        self.outbox.put(number, result);
+        let result = self.outbox.put(number, result)?;
+        Some((number, result))
     }
 
+    #[inline]
     fn show_progress(&mut self) {
         self.tally.counts.in_flight = self.slots.running() as u64;
         self.tally.progress.set(self.tally.counts);
     }
 }
 
+#[inline]
 fn result_of<R, E>(ended: Ended<Result<R, E>>) -> Result<R, ItemError<E>> {
     match ended {
         Ok(result) => result.map_err(ItemError::Failed),

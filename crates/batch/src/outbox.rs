@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// Results in the order of their items, or as they come.
+/// Results in the order of their items, or as they come: those are not kept.
 pub(crate) struct Outbox<T> {
     is_ordered: bool,
     /// In order: a place for every item that was pulled and not yet taken, from the `first` on.
@@ -31,6 +31,7 @@ impl<T> Outbox<T> {
     }
 
     /// An item was pulled: its number.
+    #[inline]
     pub(crate) fn pulled(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -40,29 +41,34 @@ impl<T> Outbox<T> {
         number
     }
 
-    pub(crate) fn put(&mut self, number: u64, result: T) {
-        if self.is_ordered {
-            let place = (number - self.first) as usize;
-            self.places[place] = Some(result);
-        } else {
-            // Taken before the next one is put.
-            self.first = number;
-            self.places.push_back(Some(result));
+    /// An item has ended. If it is its turn, its result is given back at once.
+    #[inline]
+    pub(crate) fn put(&mut self, number: u64, result: T) -> Option<T> {
+        if !self.is_ordered {
+            return Some(result);
         }
+        let place = (number - self.first) as usize;
+        if place == 0 {
+            self.places.pop_front();
+            self.first += 1;
+            return Some(result);
+        }
+        self.places[place] = Some(result);
+        None
     }
 
-    /// The next result and the number of its item.
+    /// The next result that waits for its turn, and the number of its item.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<(u64, T)> {
         let result = self.places.front_mut()?.take()?;
         self.places.pop_front();
         let number = self.first;
-        if self.is_ordered {
-            self.first += 1;
-        }
+        self.first += 1;
         Some((number, result))
     }
 
-    /// How many were pulled and not taken; of an order of their coming, how many wait.
+    /// How many were pulled and not given away, in order; none otherwise.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.places.len()
     }

@@ -34,6 +34,8 @@ pub(crate) struct Queue<Req, Resp, K> {
     flush_below: u64,
     waiting: usize,
     in_flight: usize,
+    /// Of the last batch that was sent: the next will have as many.
+    seats: usize,
 }
 
 /// A batch in `forming`, if it is still there.
@@ -97,6 +99,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
             flush_below: 0,
             waiting: 0,
             in_flight: 0,
+            seats: 0,
         }
     }
 
@@ -177,8 +180,8 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
             parcel: Arc::new(Parcel::new(id)),
             lane: lane.clone(),
             is_open: true,
-            requests: Vec::new(),
-            wakers: Vec::new(),
+            requests: Vec::with_capacity(self.seats),
+            wakers: Vec::with_capacity(self.seats),
             empty_seats: Vec::new(),
             weight: 0,
             opened: now,
@@ -297,7 +300,8 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
         let items = forming.items();
         self.waiting -= items;
         self.in_flight += items;
-        self.load.sent(now);
+        self.load.sent(items, now);
+        self.seats = forming.requests.len();
         Some(forming.sent())
     }
 
@@ -339,10 +343,14 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
         }
     }
 
-    /// A batch was answered.
-    pub(crate) fn answered(&mut self, id: u64, items: usize) {
-        self.unanswered.remove(&id);
+    /// A batch is about to be answered: those who then come back are not counted twice.
+    pub(crate) const fn answering(&mut self, items: usize) {
         self.in_flight -= items;
+    }
+
+    /// A batch was answered.
+    pub(crate) fn answered(&mut self, id: u64) {
+        self.unanswered.remove(&id);
     }
 
     /// All that is here is to be sent at once; it has been answered when `is_answered` says so of

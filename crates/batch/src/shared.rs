@@ -274,9 +274,10 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
 
     /// A batch has its answers. Callers are woken first, then who waits for them.
     pub(crate) fn answer(&self, parcel: &Parcel<Resp>, items: usize, answers: Answers<Resp>) {
+        self.state.lock().queue.answering(items);
         parcel.answer(answers);
         let mut state = self.state.lock();
-        state.queue.answered(parcel.id, items);
+        state.queue.answered(parcel.id);
         let watchers = mem::take(&mut state.watchers);
         drop(state);
         wake(watchers);

@@ -89,6 +89,7 @@ impl<F: Future> Slots<F> {
     ///
     /// # Panics
     /// If there is none.
+    #[inline]
     pub(crate) fn start(&mut self, future: F) -> (usize, Poll<Ended<F::Output>>) {
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -101,6 +102,7 @@ impl<F: Future> Slots<F> {
     }
 
     /// Polls the next one that was woken, if there is one. `None` says that all have been polled.
+    #[inline]
     pub(crate) fn poll_next(&mut self) -> Option<(usize, Poll<Ended<F::Output>>)> {
         if self.bits == 0 {
             // From the next word on and round to this one: none of them waits for ever.
@@ -134,6 +136,7 @@ impl<F: Future> Slots<F> {
         slot
     }
 
+    #[inline]
     fn poll(&mut self, slot: usize) -> Poll<Ended<F::Output>> {
         let Slot { future, waker } = &mut self.slots[slot];
         // Woken late, for a future that has ended.

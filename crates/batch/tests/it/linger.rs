@@ -61,16 +61,27 @@ async fn it_waits_no_longer_than_the_linger() {
     bench.expect(&[1, 2]);
 }
 
+/// Few callers, who come fast after a time when there were many.
 #[tokio::test(start_paused = true)]
-async fn a_wait_in_vain_is_the_last() {
+async fn waits_in_vain_become_rare() {
     let mut bench = loaded();
-    let _first = bench.submit(1);
-    bench.expect_nothing();
-    wait(millis(5)).await;
-    bench.expect(&[1]).send_response(tenfold(&[1]));
-    bench.work();
-    let _second = bench.submit(2);
-    bench.expect(&[2]);
+    let mut waits = 0;
+    for _ in 0..10_000 {
+        // Two at once, again and again, so fast that ten would be there before long.
+        let _responses = [1, 2].map(|it| bench.submit(it));
+        bench.work();
+        let mut sent = bench.sent();
+        if sent.is_none() {
+            waits += 1;
+            wait(millis(6)).await;
+            bench.work();
+            sent = bench.sent();
+        }
+        sent.expect("a batch").1.send_response(tenfold(&[1, 2]));
+        bench.work();
+        wait(std::time::Duration::from_micros(1)).await;
+    }
+    assert!((1..15).contains(&waits), "{waits}");
 }
 
 /// The timer of a batch that went before must not fire into the next.
@@ -144,4 +155,19 @@ fn spawned(limits: Limits) -> Batch<u32, u32> {
     let (batch, worker) = Batch::pair(service, limits);
     tokio::spawn(worker);
     batch
+}
+
+/// What follows at once upon a full batch was there before, and says nothing about how fast more come.
+#[tokio::test(start_paused = true)]
+async fn a_row_of_full_batches_does_not_end_the_waiting() {
+    let mut bench = loaded();
+    let _many: Vec<_> = (0..33).map(|it| bench.submit(it)).collect();
+    for tens in 0..3 {
+        wait(std::time::Duration::from_micros(10)).await;
+        let items: Vec<_> = (10 * tens..10 * tens + 10).collect();
+        bench.expect(&items).send_response(tenfold(&items));
+    }
+    bench.expect_nothing();
+    wait(millis(5)).await;
+    bench.expect(&[30, 31, 32]);
 }

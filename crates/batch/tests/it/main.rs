@@ -39,7 +39,7 @@ struct Bench {
 impl Bench {
     fn new(limits: Limits) -> Self {
         let (inner, mut calls) = mock::pair();
-        calls.allow(1_000);
+        calls.allow(100_000);
         let (batch, worker) = Batch::pair(inner, limits);
         Self {
             batch,
@@ -105,8 +105,9 @@ fn error<T: std::fmt::Debug, F: Future<Output = Result<T, BoxError>>>(
     assert_ready!(response.poll()).expect_err("an error")
 }
 
+/// Without a linger.
 fn limits(items: usize) -> Limits {
-    Limits::new(items).unwrap()
+    Limits::new(items).unwrap().with_linger(millis(0)).unwrap()
 }
 
 const fn millis(millis: u64) -> Duration {

@@ -91,14 +91,19 @@ impl<F: Future> Slots<F> {
     /// If there is none.
     #[inline]
     pub(crate) fn start(&mut self, future: F) -> (usize, Poll<Ended<F::Output>>) {
-        let slot = match self.free.pop() {
-            Some(slot) => {
+        // Most often it is ready at once, and the slot stays free.
+        let slot = match self.free.last() {
+            Some(&slot) => {
                 self.slots[slot].future.set(Some(future));
                 slot
             }
             None => self.grow(future),
         };
-        (slot, self.poll(slot))
+        let polled = self.poll(slot);
+        if polled.is_pending() {
+            self.free.pop();
+        }
+        (slot, polled)
     }
 
     /// Polls the next one that was woken, if there is one. `None` says that all have been polled.
@@ -121,7 +126,11 @@ impl<F: Future> Slots<F> {
         let bit = self.bits.trailing_zeros();
         self.bits &= self.bits - 1;
         let slot = self.word * 64 + bit as usize;
-        Some((slot, self.poll(slot)))
+        let polled = self.poll(slot);
+        if polled.is_ready() {
+            self.free.push(slot);
+        }
+        Some((slot, polled))
     }
 
     #[cold]
@@ -133,9 +142,11 @@ impl<F: Future> Slots<F> {
             future: Box::pin(Some(future)),
             waker: Waker::from(Arc::new(WakeSlot { ready, slot })),
         });
+        self.free.push(slot);
         slot
     }
 
+    /// Polls a future; to put its slot among the free ones is left to the caller.
     #[inline]
     fn poll(&mut self, slot: usize) -> Poll<Ended<F::Output>> {
         let Slot { future, waker } = &mut self.slots[slot];
@@ -161,7 +172,6 @@ impl<F: Future> Slots<F> {
                 Err(panic)
             }
         };
-        self.free.push(slot);
         Poll::Ready(ended)
     }
 }

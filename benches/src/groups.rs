@@ -1,5 +1,6 @@
 //! What is measured: a file for each group.
 
+mod batch;
 mod breaker;
 mod limits;
 mod retry;
@@ -10,7 +11,13 @@ use crate::group::Group;
 /// In the order of RESULTS.md.
 #[must_use]
 pub fn all() -> Vec<Group> {
-    vec![breaker::group(), retry::group(), stack::group(), limits::group()]
+    vec![
+        breaker::group(),
+        retry::group(),
+        batch::group(),
+        stack::group(),
+        limits::group(),
+    ]
 }
 
 #[cfg(test)]

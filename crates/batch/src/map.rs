@@ -1,6 +1,5 @@
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -221,7 +220,7 @@ where
             {
                 work.start(item, service)
             } else if let Some((slot, polled)) = work.slots.poll_next() {
-                work.polled(slot, polled)
+                work.polled(work.numbers[slot], polled)
             } else if *source.as_mut().project().is_over && work.slots.running() == 0 {
                 work.show_progress();
                 return Poll::Ready(None);
@@ -327,38 +326,33 @@ where
     where
         S: Service<T, Response = R, Error = E, Future = F>,
     {
-        self.budget -= 1;
         let number = self.outbox.pulled();
         let item = match item {
             Ok(item) => item,
-            Err(error) => return self.ended(number, Err(error)),
+            Err(error) => {
+                self.budget -= 1;
+                return self.ended(number, Err(error));
+            }
         };
-        let called = catch_unwind(AssertUnwindSafe(|| service.call(item)));
-        let ended = match called {
-            Ok(future) => match self.slots.start(future) {
-                (_, Poll::Ready(ended)) => ended,
-                (slot, Poll::Pending) => {
-                    if slot >= self.numbers.len() {
-                        self.numbers.resize(slot + 1, 0);
-                    }
-                    self.numbers[slot] = number;
-                    return None;
-                }
-            },
-            Err(panic) => Err(panic),
-        };
-        self.ended(number, result_of(ended))
+        let (slot, polled) = self.slots.start(|| service.call(item));
+        if polled.is_pending() {
+            if slot >= self.numbers.len() {
+                self.numbers.resize(slot + 1, 0);
+            }
+            self.numbers[slot] = number;
+        }
+        self.polled(number, polled)
     }
 
     #[inline]
     fn polled(
         &mut self,
-        slot: usize,
+        number: u64,
         polled: Poll<Ended<Result<R, E>>>,
     ) -> Option<(u64, Result<R, ItemError<E>>)> {
         self.budget -= 1;
         match polled {
-            Poll::Ready(ended) => self.ended(self.numbers[slot], result_of(ended)),
+            Poll::Ready(ended) => self.ended(number, result_of(ended)),
             Poll::Pending => None,
         }
     }

@@ -85,21 +85,17 @@ impl<F> Slots<F> {
 }
 
 impl<F: Future> Slots<F> {
-    /// Starts a future in a free slot, and polls it at once.
+    /// Makes a future in a free slot, and polls it at once. A panic as it is made is one of its own.
     ///
     /// # Panics
     /// If there is none.
-    #[inline]
-    pub(crate) fn start(&mut self, future: F) -> (usize, Poll<Ended<F::Output>>) {
+    pub(crate) fn start(&mut self, make: impl FnOnce() -> F) -> (usize, Poll<Ended<F::Output>>) {
         // Most often it is ready at once, and the slot stays free.
         let slot = match self.free.last() {
-            Some(&slot) => {
-                self.slots[slot].future.set(Some(future));
-                slot
-            }
-            None => self.grow(future),
+            Some(&slot) => slot,
+            None => self.grow(),
         };
-        let polled = self.poll(slot);
+        let polled = self.poll(slot, |future| future.set(Some(make())));
         if polled.is_pending() {
             self.free.pop();
         }
@@ -126,7 +122,11 @@ impl<F: Future> Slots<F> {
         let bit = self.bits.trailing_zeros();
         self.bits &= self.bits - 1;
         let slot = self.word * 64 + bit as usize;
-        let polled = self.poll(slot);
+        // It may be woken late, and have ended.
+        if self.slots[slot].future.is_none() {
+            return Some((slot, Poll::Pending));
+        }
+        let polled = self.poll(slot, |_| {});
         if polled.is_ready() {
             self.free.push(slot);
         }
@@ -134,28 +134,29 @@ impl<F: Future> Slots<F> {
     }
 
     #[cold]
-    fn grow(&mut self, future: F) -> usize {
+    fn grow(&mut self) -> usize {
         let slot = self.slots.len();
         assert!(slot < self.limit, "there is a free slot");
         let ready = Arc::clone(&self.ready);
         self.slots.push(Slot {
-            future: Box::pin(Some(future)),
+            future: Box::pin(None),
             waker: Waker::from(Arc::new(WakeSlot { ready, slot })),
         });
         self.free.push(slot);
         slot
     }
 
-    /// Polls a future; to put its slot among the free ones is left to the caller.
+    /// Prepares and polls a future; to put its slot among the free ones is left to the caller.
     #[inline]
-    fn poll(&mut self, slot: usize) -> Poll<Ended<F::Output>> {
+    fn poll(
+        &mut self,
+        slot: usize,
+        prepare: impl FnOnce(&mut Pin<Box<Option<F>>>),
+    ) -> Poll<Ended<F::Output>> {
         let Slot { future, waker } = &mut self.slots[slot];
-        // Woken late, for a future that has ended.
-        if future.is_none() {
-            return Poll::Pending;
-        }
         let mut cx = Context::from_waker(waker);
         let polled = catch_unwind(AssertUnwindSafe(|| {
+            prepare(future);
             let Some(running) = future.as_mut().as_pin_mut() else {
                 return Poll::Pending;
             };

@@ -156,17 +156,15 @@ where
             return Poll::Ready(());
         }
         self.is_ready = false;
-        match catch_unwind(AssertUnwindSafe(|| self.service.call(requests))) {
-            Ok(future) => match self.slots.start(future) {
-                (_, Poll::Ready(ended)) => self.settle(&running, ended),
-                (slot, Poll::Pending) => {
-                    if slot >= self.running.len() {
-                        self.running.resize_with(slot + 1, || None);
-                    }
-                    self.running[slot] = Some(running);
+        let service = &mut self.service;
+        match self.slots.start(|| service.call(requests)) {
+            (_, Poll::Ready(ended)) => self.settle(&running, ended),
+            (slot, Poll::Pending) => {
+                if slot >= self.running.len() {
+                    self.running.resize_with(slot + 1, || None);
                 }
-            },
-            Err(panic) => self.settle(&running, Err(panic)),
+                self.running[slot] = Some(running);
+            }
         }
         Poll::Ready(())
     }

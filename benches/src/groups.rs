@@ -1,5 +1,6 @@
 //! What is measured: a file for each group.
 
+mod batch;
 mod breaker;
 mod limits;
 mod pool;
@@ -17,6 +18,7 @@ pub fn all() -> Vec<Group> {
         breaker::group(),
         retry::group(),
         pool::group(),
+        batch::group(),
         stack::group(),
         limits::group(),
     ]

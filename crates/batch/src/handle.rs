@@ -1,0 +1,172 @@
+use std::{
+    error::Error,
+    fmt,
+    future::poll_fn,
+    hash::Hash,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::shared::{Numbers, Shared};
+
+/// The outside view of a batcher: flushes it, shuts it down, and tells its numbers.
+///
+/// It does not keep the batcher from ending when the last service goes.
+#[derive(Clone)]
+pub struct Handle {
+    control: Arc<dyn Control>,
+    places: Arc<Semaphore>,
+}
+
+/// How a batcher is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// How many items wait to be sent.
+    pub waiting: usize,
+    /// How many items were sent and are not answered.
+    pub in_flight: usize,
+    /// Whether it takes no more items.
+    pub is_closed: bool,
+}
+
+/// A shutdown took too long: some items were answered with [`Closed`](crate::Closed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abandoned {
+    items: usize,
+}
+
+/// What a handle asks of a batcher, whatever its types.
+trait Control: Send + Sync {
+    fn flush(&self) -> u64;
+    fn poll_answered(&self, below: u64, cx: &Context<'_>) -> Poll<()>;
+    fn close(&self);
+    fn stop(&self);
+    fn poll_over(&self, cx: &Context<'_>) -> Poll<()>;
+    fn numbers(&self) -> Numbers;
+}
+
+impl Handle {
+    pub(crate) fn new<Req, Resp, K>(
+        shared: Arc<Shared<Req, Resp, K>>,
+        places: Arc<Semaphore>,
+    ) -> Self
+    where
+        Req: Send + 'static,
+        Resp: Send + 'static,
+        K: Hash + Eq + Clone + Send + 'static,
+    {
+        Self {
+            control: shared,
+            places,
+        }
+    }
+
+    /// Sends all that waits at once, and ends when everything that was accepted before is answered.
+    ///
+    /// # Cancel safety
+    /// What waits is sent when this is first polled. Nothing is lost if it is dropped then.
+    pub async fn flush(&self) {
+        let below = self.control.flush();
+        poll_fn(|cx| self.control.poll_answered(below, cx)).await;
+    }
+
+    /// Accepts nothing more, and sends what waits. Those who wait for readiness learn it at once.
+    pub fn close(&self) {
+        self.control.close();
+        self.places.close();
+    }
+
+    /// Closes it, and ends when everything that was accepted is answered and the worker has gone. What
+    /// is not answered within that time is answered with [`Closed`](crate::Closed), and its batches
+    /// dropped.
+    ///
+    /// # Errors
+    /// If that happened.
+    ///
+    /// # Cancel safety
+    /// Once polled it is closed. If this is dropped then, the rest is answered without a time limit.
+    pub async fn shutdown(&self, within: Duration) -> Result<(), Abandoned> {
+        self.close();
+        let over = poll_fn(|cx| self.control.poll_over(cx));
+        if timeout(within, over).await.is_ok() {
+            return Ok(());
+        }
+        let Numbers {
+            waiting, in_flight, ..
+        } = self.control.numbers();
+        self.control.stop();
+        poll_fn(|cx| self.control.poll_over(cx)).await;
+        match waiting + in_flight {
+            0 => Ok(()),
+            items => Err(Abandoned { items }),
+        }
+    }
+
+    /// The numbers of now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let numbers = self.control.numbers();
+        Snapshot {
+            waiting: numbers.waiting,
+            in_flight: numbers.in_flight,
+            is_closed: numbers.is_closed,
+        }
+    }
+}
+
+impl Abandoned {
+    /// How many items.
+    #[must_use]
+    pub const fn items(&self) -> usize {
+        self.items
+    }
+}
+
+impl<Req, Resp, K> Control for Shared<Req, Resp, K>
+where
+    Req: Send,
+    Resp: Send,
+    K: Hash + Eq + Clone + Send,
+{
+    fn flush(&self) -> u64 {
+        self.flush()
+    }
+
+    fn poll_answered(&self, below: u64, cx: &Context<'_>) -> Poll<()> {
+        self.poll_answered(below, cx)
+    }
+
+    fn close(&self) {
+        self.close();
+    }
+
+    fn stop(&self) {
+        self.stop();
+    }
+
+    fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
+        self.poll_over(cx)
+    }
+
+    fn numbers(&self) -> Numbers {
+        self.numbers()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.snapshot()).finish()
+    }
+}
+
+impl fmt::Display for Abandoned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} items were not answered in time", self.items)
+    }
+}
+
+impl Error for Abandoned {}

@@ -1,0 +1,4 @@
+//! Tests of what is not public. They stand here, since the model check pulls in the files themselves.
+
+mod memory;
+mod outbox;

@@ -1,0 +1,301 @@
+use std::{
+    any::Any,
+    fmt,
+    hash::Hash,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, Sleep, sleep_until},
+};
+use tower_service::Service;
+
+use crate::{
+    BoxError, Name, Panicked,
+    error::{BatchFailed, WrongLength},
+    event,
+    parcel::{Answers, Parcel},
+    queue::Batch,
+    shared::{Next, Shared},
+    slots::{Ended, Slots},
+};
+
+/// After so many batches in a row the worker yields.
+const YIELD_AFTER: usize = 64;
+
+/// What sends the batches of a [`Batch`](crate::Batch): a future to be spawned.
+///
+/// It ends when the batcher was shut down or all its services are gone, and all is answered. If it
+/// is dropped before, what is not answered is answered with [`Closed`](crate::Closed).
+pub struct Worker<S, Req, Resp, K>
+where
+    S: Service<Vec<Req>>,
+    K: Hash + Eq + Clone,
+{
+    service: S,
+    /// The service was driven to be ready, and not called since.
+    is_ready: bool,
+    shared: Arc<Shared<Req, Resp, K>>,
+    places: Arc<Semaphore>,
+    slots: Slots<S::Future>,
+    /// What is with the service, by slots.
+    running: Vec<Option<Running<Resp>>>,
+    timer: Option<Pin<Box<Sleep>>>,
+    name: Option<Name>,
+}
+
+/// A batch that was sent.
+struct Running<Resp> {
+    parcel: Arc<Parcel<Resp>>,
+    seats: Option<Box<[usize]>>,
+    width: usize,
+    items: usize,
+}
+
+impl<S, Req, Resp, K> Worker<S, Req, Resp, K>
+where
+    S: Service<Vec<Req>>,
+    K: Hash + Eq + Clone,
+{
+    pub(crate) fn new(
+        service: S,
+        shared: Arc<Shared<Req, Resp, K>>,
+        places: Arc<Semaphore>,
+        batches: usize,
+        name: Option<Name>,
+    ) -> Self {
+        Self {
+            service,
+            is_ready: false,
+            shared,
+            places,
+            slots: Slots::new(batches),
+            running: Vec::new(),
+            timer: None,
+            name,
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Answers everything that is left, and accepts nothing more.
+    fn stop(&mut self) {
+        self.places.close();
+        for slot in 0..self.running.len() {
+            if let Some(running) = self.running[slot].take() {
+                self.slots.cancel(slot);
+                let Running { parcel, items, .. } = running;
+                self.shared.answer(&parcel, items, Answers::Closed);
+            }
+        }
+        self.shared.end();
+    }
+
+    /// Drops the batches that nobody waits for any more.
+    fn cancel_abandoned(&mut self) {
+        for slot in 0..self.running.len() {
+            let running = self.running[slot].take_if(|it| Arc::strong_count(&it.parcel) == 1);
+            if let Some(Running { parcel, items, .. }) = running {
+                self.slots.cancel(slot);
+                self.shared.answer(&parcel, items, Answers::Closed);
+            }
+        }
+    }
+}
+
+impl<S, Req, Resp, E, K> Worker<S, Req, Resp, K>
+where
+    S: Service<Vec<Req>, Response = Vec<Result<Resp, E>>>,
+    S::Error: Into<BoxError>,
+    E: Into<BoxError>,
+    K: Hash + Eq + Clone,
+{
+    /// Sends a batch, if the service is ready.
+    fn poll_send(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let ready = if self.is_ready {
+            Ok(Ok(()))
+        } else {
+            let polled = catch_unwind(AssertUnwindSafe(|| self.service.poll_ready(cx)));
+            match polled {
+                Ok(polled) => Ok(ready!(polled)),
+                Err(panic) => Err(panic),
+            }
+        };
+        if let Ok(Err(error)) = ready {
+            self.broken(error.into());
+            return Poll::Ready(());
+        }
+        self.is_ready = ready.is_ok();
+        // It may have been withdrawn meanwhile.
+        let Some(batch) = self.shared.take(now) else {
+            return Poll::Ready(());
+        };
+        self.places.add_permits(batch.items());
+        let items = batch.items();
+        let Batch {
+            parcel,
+            requests,
+            seats,
+            width,
+        } = batch;
+        let running = Running {
+            parcel,
+            seats,
+            width,
+            items,
+        };
+        event::sent(self.name(), items);
+        if let Err(panic) = ready {
+            self.settle(&running, Err(panic));
+            return Poll::Ready(());
+        }
+        self.is_ready = false;
+        let service = &mut self.service;
+        match self.slots.start(|| service.call(requests)) {
+            (_, Poll::Ready(ended)) => self.settle(&running, ended),
+            (slot, Poll::Pending) => {
+                if slot >= self.running.len() {
+                    self.running.resize_with(slot + 1, || None);
+                }
+                self.running[slot] = Some(running);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// A batch has ended.
+    fn settle(&self, batch: &Running<Resp>, ended: Ended<Result<S::Response, S::Error>>) {
+        let answers = catch_unwind(AssertUnwindSafe(|| match ended {
+            Ok(Ok(answers)) => batch.seat(answers),
+            Ok(Err(error)) => Answers::Failed(BatchFailed::new(error.into())),
+            Err(panic) => panicked(&*panic),
+        }));
+        let answers = answers.unwrap_or_else(|panic| panicked(&*panic));
+        if let Answers::Failed(failed) = &answers {
+            event::failed(self.name(), batch.items, failed);
+        }
+        self.shared.answer(&batch.parcel, batch.items, answers);
+    }
+
+    fn broken(&self, error: BoxError) {
+        let failed = BatchFailed::new(error);
+        event::broken(self.name(), &failed);
+        self.shared.fail(&failed);
+        self.places.close();
+    }
+}
+
+impl<Resp> Running<Resp> {
+    /// Gives each answer to the seat of its request.
+    fn seat<E: Into<BoxError>>(&self, answers: Vec<Result<Resp, E>>) -> Answers<Resp> {
+        if answers.len() != self.items {
+            let wrong = WrongLength::new(self.items, answers.len());
+            return Answers::Failed(BatchFailed::new(wrong.into()));
+        }
+        let answers = answers.into_iter().map(|it| it.map_err(Into::into));
+        let Some(seats) = &self.seats else {
+            return Answers::each(answers.map(Some));
+        };
+        let mut seated: Vec<_> = (0..self.width).map(|_| None).collect();
+        for (seat, answer) in seats.iter().zip(answers) {
+            seated[*seat] = Some(answer);
+        }
+        Answers::each(seated)
+    }
+}
+
+fn panicked<Resp>(panic: &(dyn Any + Send)) -> Answers<Resp> {
+    Answers::Failed(BatchFailed::panicked(Panicked::new(panic)))
+}
+
+impl<S, Req, Resp, E, K> Future for Worker<S, Req, Resp, K>
+where
+    S: Service<Vec<Req>, Response = Vec<Result<Resp, E>>>,
+    S::Error: Into<BoxError>,
+    E: Into<BoxError>,
+    K: Hash + Eq + Clone,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.slots.awake();
+        for _ in 0..YIELD_AFTER {
+            // What has ended makes room.
+            if let Some((slot, polled)) = this.slots.poll_next() {
+                if let Poll::Ready(ended) = polled
+                    && let Some(running) = this.running[slot].take()
+                {
+                    this.settle(&running, ended);
+                }
+                continue;
+            }
+            let now = Instant::now();
+            let can_send = !this.slots.is_full();
+            let is_asleep = match this.shared.next(now, can_send, cx.waker()) {
+                Next::Stop => {
+                    this.stop();
+                    return Poll::Ready(());
+                }
+                Next::Cancel => {
+                    this.cancel_abandoned();
+                    false
+                }
+                Next::Send => this.poll_send(now, cx).is_pending(),
+                Next::Sleep => true,
+                Next::SleepUntil(until) => {
+                    let timer = this
+                        .timer
+                        .get_or_insert_with(|| Box::pin(sleep_until(until)));
+                    if timer.deadline() != until {
+                        timer.as_mut().reset(until);
+                    }
+                    timer.as_mut().poll(cx).is_pending()
+                }
+            };
+            if is_asleep && this.slots.sleep(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Service and futures are never pinned here: the futures have boxes of their own.
+impl<S, Req, Resp, K> Unpin for Worker<S, Req, Resp, K>
+where
+    S: Service<Vec<Req>>,
+    K: Hash + Eq + Clone,
+{
+}
+
+impl<S, Req, Resp, K> Drop for Worker<S, Req, Resp, K>
+where
+    S: Service<Vec<Req>>,
+    K: Hash + Eq + Clone,
+{
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl<S, Req, Resp, K> fmt::Debug for Worker<S, Req, Resp, K>
+where
+    S: Service<Vec<Req>>,
+    K: Hash + Eq + Clone,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let running = self.running.iter().flatten();
+        f.debug_struct("Worker")
+            .field("name", &self.name)
+            .field("batches", &running.count())
+            .finish_non_exhaustive()
+    }
+}

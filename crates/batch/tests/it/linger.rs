@@ -1,0 +1,173 @@
+//! When a batch that is not full waits for more.
+
+use mainstay_batch::{Batch, Limits};
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use crate::{Bench, limits, millis, seconds, tenfold, wait};
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_alone_never_waits() {
+    let batch = spawned(limits(10).with_linger(seconds(60)).unwrap());
+    let start = Instant::now();
+    for item in 0..1_000 {
+        assert_eq!(batch.clone().oneshot(item).await.unwrap(), 10 * item);
+    }
+    assert_eq!(start.elapsed(), millis(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_callers_never_wait() {
+    let batch = spawned(limits(10).with_linger(seconds(60)).unwrap());
+    let start = Instant::now();
+    let callers: Vec<_> = (0..9)
+        .map(|_| {
+            let batch = batch.clone();
+            tokio::spawn(async move {
+                for item in 0..100 {
+                    batch.clone().oneshot(item).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert_eq!(start.elapsed(), millis(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_load_a_batch_waits_until_it_is_full() {
+    let mut bench = loaded();
+    let _responses: Vec<_> = (0..9).map(|it| bench.submit(it)).collect();
+    bench.expect_nothing();
+    let _last = bench.submit(9);
+    assert!(bench.worker.is_woken());
+    bench.expect(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_waits_no_longer_than_the_linger() {
+    let mut bench = loaded();
+    let _first = bench.submit(1);
+    bench.expect_nothing();
+    wait(millis(4)).await;
+    let _second = bench.submit(2);
+    // Only the one who fills it wakes the worker.
+    assert!(!bench.worker.is_woken());
+    bench.expect_nothing();
+    wait(millis(1)).await;
+    assert!(bench.worker.is_woken());
+    bench.expect(&[1, 2]);
+}
+
+/// Few callers, who come fast after a time when there were many.
+#[tokio::test(start_paused = true)]
+async fn waits_in_vain_become_rare() {
+    let mut bench = loaded();
+    let mut waits = 0;
+    for _ in 0..10_000 {
+        // Two at once, again and again, so fast that ten would be there before long.
+        let _responses = [1, 2].map(|it| bench.submit(it));
+        bench.work();
+        let mut sent = bench.sent();
+        if sent.is_none() {
+            waits += 1;
+            wait(millis(6)).await;
+            bench.work();
+            sent = bench.sent();
+        }
+        sent.expect("a batch").1.send_response(tenfold(&[1, 2]));
+        bench.work();
+        wait(std::time::Duration::from_micros(1)).await;
+    }
+    assert!((1..15).contains(&waits), "{waits}");
+}
+
+/// The timer of a batch that went before must not fire into the next.
+#[tokio::test(start_paused = true)]
+async fn each_batch_has_a_linger_of_its_own() {
+    let mut bench = loaded();
+    let _first = bench.submit(1);
+    bench.expect_nothing();
+    wait(millis(4)).await;
+    let _full: Vec<_> = (2..11).map(|it| bench.submit(it)).collect();
+    let items: Vec<_> = (1..11).collect();
+    bench.expect(&items).send_response(tenfold(&items));
+    let _next = bench.submit(11);
+    bench.expect_nothing();
+    wait(millis(1)).await;
+    bench.expect_nothing();
+    wait(millis(4)).await;
+    bench.expect(&[11]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_for_nothing() {
+    let mut bench = loaded();
+    let _first = bench.submit(1);
+    bench.expect_nothing();
+    let handle = bench.batch.handle();
+    let mut flush = tokio_test::task::spawn(handle.flush());
+    assert!(flush.poll().is_pending());
+    assert!(bench.worker.is_woken());
+    bench.expect(&[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_when_the_last_service_is_gone() {
+    let mut bench = loaded();
+    let _first = bench.submit(1);
+    bench.expect_nothing();
+    let other = Bench::new(limits(1));
+    bench.batch = other.batch;
+    assert!(bench.worker.is_woken());
+    bench.expect(&[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_linger_nothing_waits() {
+    let mut bench = Bench::new(limits(10).with_linger(millis(0)).unwrap());
+    load(&mut bench);
+    let _first = bench.submit(1);
+    bench.expect(&[1]);
+}
+
+/// One that has more callers than a batch has room for, who come fast.
+fn loaded() -> Bench {
+    let mut bench = Bench::new(limits(10).with_linger(millis(5)).unwrap());
+    load(&mut bench);
+    bench
+}
+
+fn load(bench: &mut Bench) {
+    for _ in 0..2 {
+        let _responses: Vec<_> = (0..10).map(|it| bench.submit(it)).collect();
+        let items: Vec<_> = (0..10).collect();
+        bench.expect(&items).send_response(tenfold(&items));
+        bench.work();
+    }
+}
+
+fn spawned(limits: Limits) -> Batch<u32, u32> {
+    let service =
+        tower::service_fn(async |it: Vec<u32>| Ok::<_, std::convert::Infallible>(tenfold(&it)));
+    let (batch, worker) = Batch::pair(service, limits);
+    tokio::spawn(worker);
+    batch
+}
+
+/// What follows at once upon a full batch was there before, and says nothing about how fast more come.
+#[tokio::test(start_paused = true)]
+async fn a_row_of_full_batches_does_not_end_the_waiting() {
+    let mut bench = loaded();
+    let _many: Vec<_> = (0..33).map(|it| bench.submit(it)).collect();
+    for tens in 0..3 {
+        wait(std::time::Duration::from_micros(10)).await;
+        let items: Vec<_> = (10 * tens..10 * tens + 10).collect();
+        bench.expect(&items).send_response(tenfold(&items));
+    }
+    bench.expect_nothing();
+    wait(millis(5)).await;
+    bench.expect(&[30, 31, 32]);
+}

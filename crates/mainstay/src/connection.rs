@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use http::header::USER_AGENT;
@@ -29,11 +30,22 @@ use tower_service::Service;
 /// A dropped call resets its stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    sender: SendRequest<Body>,
+    sender: Arc<Sender>,
     wire: Wire,
     origin: Origin,
     closed: watch::Receiver<()>,
 }
+
+/// All that there is of hyper's sender, until the connection ends.
+///
+/// A request that is sent in the moment in which hyper drops its queue can be left in it, until the
+/// last sender is gone; its call would wait for as long. So there is one, and it goes.
+#[derive(Debug)]
+struct Sender(Mutex<Option<SendRequest<Body>>>);
+
+/// The connection has ended, so the request was not sent on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
 
 /// Where requests say that they go to, unless they say it already.
 #[derive(Clone, Debug)]
@@ -44,10 +56,13 @@ pub(crate) struct Origin {
 
 /// A call on a [`Connection`].
 pub(crate) struct Call {
-    sending: Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>,
+    /// None if it cannot be.
+    sending: Option<Sending>,
     wire: Wire,
     mark: Mark,
 }
+
+type Sending = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
 
 /// A call failed with its connection, through which nothing was sent since it began, nor will be.
 #[derive(Debug)]
@@ -68,9 +83,15 @@ impl Connection {
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| ConnectError(error.into()))?;
         let (closing, closed) = watch::channel(());
+        let sender = Arc::new(Sender(Mutex::new(Some(sender))));
+        let weak = Arc::downgrade(&sender);
         tokio::spawn(async move {
             let result = connection.await;
             tracing::debug!(error = ?result.err(), "connection closed");
+            if let Some(sender) = weak.upgrade() {
+                let last = sender.lock().take();
+                drop(last);
+            }
             drop(closing);
         });
         Ok(Self {
@@ -91,7 +112,10 @@ impl Connection {
 
     /// Whether it is known to be dead.
     pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.sender
+            .lock()
+            .as_ref()
+            .is_none_or(SendRequest::is_closed)
     }
 
     /// Waits until it is dead.
@@ -106,17 +130,29 @@ impl Service<Request<Body>> for Connection {
     type Error = BoxError;
     type Future = Call;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.sender.poll_ready(cx).map_err(Into::into)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(if self.is_closed() {
+            Err(Closed.into())
+        } else {
+            Ok(())
+        })
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Call {
         self.origin.put(request.uri_mut());
         request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
+        let mark = self.wire.mark();
+        // What is not sent is dropped without the lock.
+        let mut request = Some(request);
+        let sending = self
+            .sender
+            .lock()
+            .as_mut()
+            .and_then(|sender| Some(sender.send_request(request.take()?)));
         Call {
-            mark: self.wire.mark(),
+            mark,
             wire: self.wire.clone(),
-            sending: Box::pin(self.sender.send_request(request)),
+            sending: sending.map(|it| Box::pin(it) as Sending),
         }
     }
 }
@@ -126,7 +162,10 @@ impl Future for Call {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        Poll::Ready(match ready!(this.sending.as_mut().poll(cx)) {
+        let Some(sending) = &mut this.sending else {
+            return Poll::Ready(Err(Closed.into()));
+        };
+        Poll::Ready(match ready!(sending.as_mut().poll(cx)) {
             Ok(response) => Ok(response),
             Err(error) if ended(&error) && this.wire.seal(this.mark) => {
                 Err(NeverLeft(error).into())
@@ -166,6 +205,20 @@ impl Default for Origin {
         Self::new(Scheme::HTTP, Authority::from_static("localhost"))
     }
 }
+
+impl Sender {
+    fn lock(&self) -> MutexGuard<'_, Option<SendRequest<Body>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is closed")
+    }
+}
+
+impl Error for Closed {}
 
 impl fmt::Display for NeverLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,6 +31,7 @@ use crate::peer;
 use crate::status;
 
 mod faults;
+mod storm;
 
 const PLENTY: usize = 1 << 20;
 const CHECK: &str = "grpc.health.v1.Health/Check";

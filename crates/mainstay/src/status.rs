@@ -13,7 +13,7 @@ use tonic::codegen::StdError as BoxError;
 use tonic::metadata::MetadataMap;
 use tonic::{ConnectError, Status, TimeoutExpired};
 
-use crate::connection::NeverLeft;
+use crate::connection::{Closed, NeverLeft};
 use crate::outcome::{Cause, Code, Outcome, Processed, Pushback};
 
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -161,7 +161,10 @@ fn known(error: &(dyn Error + 'static)) -> Option<Known> {
             Known::Unless(LOST)
         });
     }
-    if error.is::<ConnectError>() || error.is::<mainstay_plugin::ConnectError>() {
+    if error.is::<ConnectError>()
+        || error.is::<mainstay_plugin::ConnectError>()
+        || error.is::<Closed>()
+    {
         return Some(Known::For(LOST.with_processed(Processed::Never)));
     }
     if error.is::<TimeoutExpired>() {

@@ -187,3 +187,9 @@ pub(crate) fn later(now: Instant, after: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
     now.checked_add(after).unwrap_or_else(|| now + NEVER)
 }
+
+/// What is left without a part of it. Not a product with the rest: that of the greatest time, rounded,
+/// is none.
+pub(crate) fn cut(time: Duration, part: f64) -> Duration {
+    time - time.mul_f64(part)
+}

@@ -5,7 +5,7 @@ use super::slot::{Slot, State};
 use super::{Book, Effects, Lend};
 use crate::error::Cause;
 use crate::snapshot::CloseReason;
-use crate::times::later;
+use crate::times::{cut, later};
 
 /// By how much of itself a lifetime or a keep-alive time may be cut.
 pub(super) const JITTER: f64 = 0.1;
@@ -95,7 +95,7 @@ impl<R: Lend> Book<R> {
         slot.good_at = now;
         slot.checked = now;
         slot.jitter = jitter;
-        slot.expires = later(now, self.times.lifetime.mul_f64(1.0 - JITTER * jitter));
+        slot.expires = later(now, cut(self.times.lifetime, JITTER * jitter));
         slot.home = Some(one);
         let lane = &mut self.lanes[slot.lane];
         lane.distrusted = false;

@@ -275,7 +275,8 @@ impl<R: Lend> Book<R> {
             return false;
         }
         let own = match self.lanes[lane].waiters.head() {
-            NONE => return false,
+            // Whoever comes now comes after all who wait.
+            NONE => u64::MAX,
             head => self.waiters[head].ticket,
         };
         self.waiting.iter().any(|&other| {

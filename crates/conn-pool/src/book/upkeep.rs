@@ -9,7 +9,7 @@ use super::slab::NONE;
 use super::slot::{Slot, State};
 use super::{Book, Checkup, Effects, Goner, Lend};
 use crate::snapshot::CloseReason;
-use crate::times::later;
+use crate::times::{cut, later};
 
 /// What the housekeeper is to do.
 pub(crate) struct Work<R> {
@@ -232,7 +232,7 @@ impl<R: Lend> Book<R> {
     }
 
     fn keep_alive_at(&self, slot: &Slot<R>) -> Option<Instant> {
-        let every = self.times.keep_alive?.mul_f64(1.0 - JITTER * slot.jitter);
+        let every = cut(self.times.keep_alive?, JITTER * slot.jitter);
         match slot.state {
             State::Idle if self.max_leases == 1 => Some(later(slot.good_at, every)),
             // That one of many calls went well says nothing of the next.
@@ -319,7 +319,7 @@ impl<R: Lend> Book<R> {
         if self.census.usable() > 0 && !self.closed {
             due(later(now, times.idle_for));
             if let Some(keep_alive) = times.keep_alive {
-                due(later(now, keep_alive.mul_f64(1.0 - JITTER)));
+                due(later(now, cut(keep_alive, JITTER)));
             }
         }
         if let Some(warn_after) = times.warn_after {

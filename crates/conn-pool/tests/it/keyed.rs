@@ -219,3 +219,41 @@ fn limits_that_contradict_one_another_cannot_be() {
         assert!(error.to_string().ends_with("must not be zero"));
     }
 }
+
+/// It comes back for the connection at once, so that nobody of its target is ever seen to wait.
+#[tokio::test(start_paused = true)]
+async fn a_single_busy_caller_does_not_starve_another_target() {
+    let backend = Backend::default();
+    let pool = keyed(&backend, 1, 1);
+    let busy = tokio::spawn({
+        let pool = pool.clone();
+        async move {
+            loop {
+                let lease = pool.acquire_for("busy").await.unwrap();
+                sleep(ms(1)).await;
+                drop(lease);
+            }
+        }
+    });
+    sleep(ms(10)).await;
+    let begun = Instant::now();
+    let _lease = pool.acquire_for("other").await.unwrap();
+    assert!(begun.elapsed() < ms(10), "{:?}", begun.elapsed());
+    busy.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_greatest_times_are_as_good_as_never() {
+    let times = Times::new()
+        .with_keep_alive(std::time::Duration::MAX)
+        .and_then(|times| times.with_lifetime(std::time::Duration::MAX))
+        .unwrap();
+    let backend = Backend::default();
+    let pool: Pool<Conn> = PoolLayer::new(Limits::new(n(2)))
+        .with_times(times)
+        .layer(backend);
+    for _ in 0..3 {
+        drop(pool.acquire().await.unwrap());
+        sleep(s(1_000)).await;
+    }
+}

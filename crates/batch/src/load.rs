@@ -46,9 +46,9 @@ impl Load {
         self.most = self.most.max(unanswered);
     }
 
-    /// A batch of so many is sent.
-    pub(crate) fn sent(&mut self, items: usize, now: Instant) {
-        if self.lingers && items < self.full.div_ceil(2) {
+    /// A batch is sent.
+    pub(crate) fn sent(&mut self, is_full: bool, now: Instant) {
+        if self.lingers && !is_full {
             self.lingers = false;
             self.skip = 1 << self.vain;
             self.vain = (self.vain + 1).min(10);

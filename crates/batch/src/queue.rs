@@ -300,7 +300,8 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
         let items = forming.items();
         self.waiting -= items;
         self.in_flight += items;
-        self.load.sent(items, now);
+        let is_full = full.is_some_and(|it| it.id == place.id);
+        self.load.sent(is_full, now);
         self.seats = forming.requests.len();
         Some(forming.sent())
     }

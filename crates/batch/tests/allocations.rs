@@ -9,7 +9,7 @@ use std::{
 
 use allocation_counter::measure;
 use futures_core::Stream;
-use mainstay_batch::{Batch, Concurrency, Limits, map_concurrent};
+use mainstay_batch::{Batch, Concurrency, Limits, Loader, map_concurrent};
 use tower::Service;
 
 /// A million items, whose memory is that of the places.
@@ -71,6 +71,26 @@ fn a_batch_of_a_hundred_allocates_a_few_times_and_not_for_each_item() {
     let per_item = allocated.count_total as f64 / 1_000.0;
     assert!(per_item <= 0.25, "{per_item} for each item");
     assert_eq!(allocated.count_current, 0);
+}
+
+/// Each key is another, and none is waited for to the end.
+#[test]
+fn loads_that_were_given_up_leave_nothing_behind() {
+    let service = tower::service_fn(|keys: Vec<u64>| {
+        let found = keys.into_iter().map(|it| Ok::<_, Infallible>(Some(it)));
+        ready(Ok::<Vec<_>, Infallible>(found.collect()))
+    });
+    let (batch, _worker) = Batch::pair(service, Limits::new(100).unwrap());
+    let loader = Loader::over(batch);
+    let mut cx = Context::from_waker(Waker::noop());
+    let allocated = measure(|| {
+        for key in 0..10_000 {
+            let mut load = loader.load(key);
+            assert!(Future::poll(std::pin::Pin::new(&mut load), &mut cx).is_pending());
+        }
+    });
+    let bytes = allocated.bytes_current;
+    assert!(bytes < 10_000, "{bytes}");
 }
 
 #[test]

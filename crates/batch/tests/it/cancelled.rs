@@ -221,3 +221,13 @@ async fn a_request_may_call_back_when_it_is_dropped() {
     drop(worker);
     batch.ready().await.unwrap_err();
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_weight_of_one_who_went_is_that_of_the_next() {
+    let mut bench = Bench::new(limits(10).with_weight(3).unwrap());
+    let goes = bench.submit(1);
+    let _second = bench.submit(2);
+    drop(goes);
+    let _others = [3, 4].map(|it| bench.submit(it));
+    bench.expect(&[3, 2, 4]);
+}

@@ -9,7 +9,8 @@ use std::{
 
 use allocation_counter::{AllocationInfo, measure};
 use mainstay_circuit_breaker::{
-    Circuit, CircuitBreakerLayer, ConsecutiveFailures, FailureRate, Rules, SlowCallRate, Window,
+    Circuit, CircuitBreakerLayer, ConsecutiveFailures, FailureRate, Rules, SlowCallRate, Verdict,
+    Window,
 };
 use tower::{Layer, Service};
 
@@ -34,6 +35,27 @@ fn an_admitted_call_allocates_nothing() {
         });
         assert_eq!(allocated.count_total, 0, "{rules:?}");
     }
+}
+
+/// Neither memory nor, with it, time grows with the calls in the window.
+#[test]
+fn a_window_of_time_holds_no_more_however_many_calls_come() {
+    let minute = Window::last_time(Duration::from_secs(60), 10).unwrap();
+    let circuit = Circuit::new(Rules::new(FailureRate::new(1.0, minute).unwrap()));
+    let calls = |number: u32| {
+        for call in 0..number {
+            let is_good = call % 20 != 0;
+            let permit = circuit.admit().unwrap();
+            permit.settle(if is_good {
+                Verdict::Success
+            } else {
+                Verdict::failure()
+            });
+        }
+    };
+    calls(20);
+    assert_eq!(measure(|| calls(100_000)).count_total, 0);
+    assert_eq!(circuit.snapshot().rules[0].calls, 100_020);
 }
 
 #[test]

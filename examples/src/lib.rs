@@ -1,11 +1,18 @@
-//! What the example programs share: the well-known key-value contract of go-plugin's own examples.
+//! What the example programs share: the well-known key-value contract of go-plugin's own examples,
+//! and a plugin that is put through a lot.
 
 pub mod kv;
+pub mod trial;
 
 #[allow(missing_docs, clippy::all, clippy::use_self)]
 #[rustfmt::skip]
 #[path = "generated/proto.rs"]
 pub mod proto;
+
+#[allow(missing_docs, clippy::all, clippy::use_self)]
+#[rustfmt::skip]
+#[path = "generated/trial.rs"]
+pub mod trial_proto;
 
 /// The examples of the README, compiled.
 #[cfg(doctest)]

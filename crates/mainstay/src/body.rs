@@ -2,11 +2,14 @@
 
 mod chunks;
 mod hold;
+mod memory;
 mod record;
 mod replay;
+mod timed;
 mod watch;
 
-pub(crate) use hold::{Held, Hold, Judged};
+pub(crate) use hold::{Held, Hold};
+pub(crate) use memory::Memory;
 pub(crate) use record::Recorder;
-pub(crate) use replay::{Replay, Superseded};
+pub(crate) use timed::Timed;
 pub(crate) use watch::Watch;

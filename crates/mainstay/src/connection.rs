@@ -16,7 +16,6 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mainstay_plugin::{Connector, Mark, Wire};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tonic::ConnectError;
 use tonic::body::Body;
 use tonic::codegen::StdError as BoxError;
@@ -33,7 +32,6 @@ pub(crate) struct Connection {
     sender: Arc<Sender>,
     wire: Wire,
     origin: Origin,
-    closed: watch::Receiver<()>,
 }
 
 /// All that there is of hyper's sender, until the connection ends.
@@ -82,7 +80,6 @@ impl Connection {
     {
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| ConnectError(error.into()))?;
-        let (closing, closed) = watch::channel(());
         let sender = Arc::new(Sender(Mutex::new(Some(sender))));
         let weak = Arc::downgrade(&sender);
         tokio::spawn(async move {
@@ -92,13 +89,11 @@ impl Connection {
                 let last = sender.lock().take();
                 drop(last);
             }
-            drop(closing);
         });
         Ok(Self {
             sender,
             wire,
             origin,
-            closed,
         })
     }
 
@@ -119,9 +114,11 @@ impl Connection {
     }
 
     /// Waits until it is dead.
+    #[cfg(test)]
     pub(crate) async fn closed(&self) {
-        let mut closed = self.closed.clone();
-        while closed.changed().await.is_ok() {}
+        while !self.is_closed() {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The time that a call has, and as `grpc-timeout` says it.
 
+use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
@@ -12,6 +13,20 @@ const TIMEOUT: &str = "grpc-timeout";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline(Instant);
 
+/// A call, or an attempt, took longer than it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expired {
+    pub(crate) whose: Whose,
+    pub(crate) within: Duration,
+}
+
+/// Whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Call,
+    Attempt,
+}
+
 impl Deadline {
     pub(crate) const fn at(instant: Instant) -> Self {
         Self(instant)
@@ -23,6 +38,11 @@ impl Deadline {
     pub(crate) fn of(headers: &HeaderMap, now: Instant) -> Option<Self> {
         let timeout = parse(headers.get(TIMEOUT)?.as_bytes())?;
         now.checked_add(timeout).map(Self)
+    }
+
+    /// Whether a request says anything about it.
+    pub(crate) fn is_in(headers: &HeaderMap) -> bool {
+        headers.contains_key(TIMEOUT)
     }
 
     pub(crate) const fn instant(self) -> Instant {
@@ -38,6 +58,32 @@ impl Deadline {
         headers.insert(TIMEOUT, format(self.remaining(now)));
     }
 }
+
+impl Expired {
+    /// How much time there was.
+    #[must_use]
+    pub const fn within(&self) -> Duration {
+        self.within
+    }
+
+    /// Whether it is the time for one attempt that was over, and not that for the call.
+    #[must_use]
+    pub const fn is_of_attempt(&self) -> bool {
+        matches!(self.whose, Whose::Attempt)
+    }
+}
+
+impl fmt::Display for Expired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = match self.whose {
+            Whose::Call => "call",
+            Whose::Attempt => "attempt",
+        };
+        write!(f, "the {whose} was not done within {:?}", self.within)
+    }
+}
+
+impl Error for Expired {}
 
 /// The units of gRPC with their nanoseconds, the finest first.
 const UNITS: [(u8, u128); 6] = [

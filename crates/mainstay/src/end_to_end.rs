@@ -23,7 +23,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::server::HealthReporter;
 use tower_service::Service;
 
-use crate::body::{Hold, Recorder, Watch};
+use crate::body::{Hold, Memory, Recorder, Watch};
 use crate::connection::Connection;
 use crate::method::{Method, Methods};
 use crate::outcome::{Cause, Code, Outcome, Processed};
@@ -285,7 +285,7 @@ async fn call(mut connection: Connection, recorded: bool) {
             .unwrap()
     };
     let response = if recorded {
-        let mut recorder = Recorder::new(body, PLENTY);
+        let mut recorder = Recorder::new(body, PLENTY, &Memory::new(usize::MAX));
         let replay = recorder.attempt().unwrap();
         let response = connection.call(request(Body::new(replay))).await.unwrap();
         let judged = Hold::new(response, PLENTY).await;
@@ -340,7 +340,7 @@ impl Stack {
     async fn run(self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let method = self.methods.get(request.uri().path());
         let (head, body) = request.into_parts();
-        let mut recorder = Recorder::new(body, PLENTY);
+        let mut recorder = Recorder::new(body, PLENTY, &Memory::new(usize::MAX));
         loop {
             let (mut connection, last) = self.connection();
             let replay = recorder.attempt().expect("nothing was forgotten");

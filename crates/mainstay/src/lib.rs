@@ -15,21 +15,34 @@
 //! // Nothing is assumed of what is not known.
 //! assert_eq!(methods.get("/shop.v1.Cart/List"), Method::UNKNOWN);
 //! ```
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the stack that uses it comes next"
-)]
 
 mod body;
 mod connection;
 mod deadline;
 #[cfg(test)]
 mod end_to_end;
+mod instances;
+mod judge;
+mod limit;
 mod method;
 mod outcome;
 #[cfg(test)]
 mod peer;
+mod refusal;
+mod snapshot;
+mod stack;
 mod status;
 
+pub use deadline::Expired;
+pub use instances::{
+    InstanceBody, InstanceCall, InstanceSnapshot, Instances, InstancesSnapshot, Supervisor,
+};
+pub use limit::{ConcurrencyLimit, Full};
 pub use method::{InvalidDescriptors, Method, Methods};
+pub use snapshot::Snapshot;
+pub use stack::{Call, Calls, Stack, Stacked};
+
+pub use mainstay_circuit_breaker as circuit_breaker;
+pub use mainstay_conn_pool as conn_pool;
+pub use mainstay_plugin as plugin;
+pub use mainstay_retry_backoff as retry_backoff;

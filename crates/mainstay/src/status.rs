@@ -14,6 +14,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{ConnectError, Status, TimeoutExpired};
 
 use crate::connection::{Closed, NeverLeft};
+use crate::deadline::Expired;
 use crate::outcome::{Cause, Code, Outcome, Processed, Pushback};
 
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -71,18 +72,6 @@ pub(crate) fn told(headers: &mut HeaderMap) -> Option<Outcome> {
 /// The outcome of an answer that ended and did not tell.
 pub(crate) fn untold(answer: StatusCode) -> Outcome {
     Outcome::new(find(&ANSWERS, &answer), Cause::NoStatus)
-}
-
-/// The message that comes with a status; empty if it has none.
-pub(crate) fn message(headers: &HeaderMap) -> String {
-    // Without the rest, which it would be decoded with.
-    let mut alone = HeaderMap::with_capacity(2);
-    for name in [Status::GRPC_STATUS, Status::GRPC_MESSAGE] {
-        if let Some(value) = headers.get(&name) {
-            alone.insert(name, value.clone());
-        }
-    }
-    Status::from_header_map(&alone).map_or_else(String::new, |it| it.message().to_owned())
 }
 
 /// The outcome of an attempt that failed without an answer.
@@ -167,7 +156,7 @@ fn known(error: &(dyn Error + 'static)) -> Option<Known> {
     {
         return Some(Known::For(LOST.with_processed(Processed::Never)));
     }
-    if error.is::<TimeoutExpired>() {
+    if error.is::<Expired>() || error.is::<TimeoutExpired>() {
         return Some(Known::For(LATE));
     }
     if let Some(NoStatus(answer)) = error.downcast_ref() {
@@ -226,7 +215,7 @@ fn is_base64(value: &HeaderValue) -> bool {
     value.is_some_and(|it| it.to_bytes().is_ok())
 }
 
-fn code(code: tonic::Code) -> Code {
+pub(crate) fn code(code: tonic::Code) -> Code {
     let index = usize::try_from(i32::from(code)).ok();
     let code = index.and_then(|it| Code::ALL.get(it));
     code.copied().unwrap_or(Code::Unknown)

@@ -67,6 +67,16 @@ impl<B> Hold<B> {
     }
 }
 
+impl<B> Held<B> {
+    /// The body of an answer of which nothing was kept.
+    pub(crate) fn nothing_of(body: B) -> Self {
+        Self {
+            chunks: Chunks::default(),
+            then: Then::Body(body),
+        }
+    }
+}
+
 impl<B> Future for Hold<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,

@@ -10,6 +10,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::chunks::Chunks;
+use super::memory::{Memory, Share};
 use super::replay::Replay;
 
 /// The body of a caller's request, which is recorded while it is sent, so that it can be sent again.
@@ -40,8 +41,8 @@ struct State {
     chunks: Chunks,
     /// How many of them the present attempt has read.
     read: usize,
-    /// What the chunks take.
-    size: usize,
+    /// What the chunks take of the memory for all calls, while recording.
+    share: Share,
     limit: usize,
     recording: bool,
     /// Which attempt may read: the one that has the same number.
@@ -101,8 +102,9 @@ pub(super) struct Pulled {
 }
 
 impl Recorder {
-    /// Records at most `limit` bytes, what it takes to keep them included.
-    pub(crate) fn new(body: Body, limit: usize) -> Self {
+    /// Records at most `limit` bytes, what it takes to keep them included, and no more than there is
+    /// left of the `memory` for all calls.
+    pub(crate) fn new(body: Body, limit: usize, memory: &Memory) -> Self {
         let complete = body.is_end_stream();
         let state = State {
             source: if complete {
@@ -113,7 +115,7 @@ impl Recorder {
             end: complete.then_some(End::Complete),
             chunks: Chunks::default(),
             read: 0,
-            size: 0,
+            share: memory.share(),
             limit,
             recording: true,
             epoch: 0,
@@ -184,6 +186,7 @@ impl Drop for Recorder {
         let mut state = self.tape.lock();
         let waiting = state.supersede();
         state.recording = false;
+        state.share.give_back();
         let source = match state.source {
             Source::Idle { .. } => mem::replace(&mut state.source, Source::Gone),
             Source::Lent | Source::Gone => Source::Gone,
@@ -328,8 +331,9 @@ impl State {
     fn append(&mut self, chunk: Bytes) -> Option<Chunks> {
         let mut forgotten = None;
         if self.recording {
-            self.size = self.size.saturating_add(size(&chunk));
-            if self.size > self.limit {
+            let size = size(&chunk);
+            let fits = self.share.size().saturating_add(size) <= self.limit;
+            if !fits || !self.share.grow(size) {
                 forgotten = Some(self.stop_recording());
             }
         }
@@ -339,6 +343,7 @@ impl State {
 
     fn stop_recording(&mut self) -> Chunks {
         self.recording = false;
+        self.share.give_back();
         self.chunks.split_off_front(mem::take(&mut self.read))
     }
 }

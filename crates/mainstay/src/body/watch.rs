@@ -16,9 +16,9 @@ use crate::status;
 /// Errors become the statuses that the caller is to see, and so does an end without one.
 #[derive(Debug)]
 pub(crate) struct Watch<B: Body, F: FnOnce(Outcome)> {
-    body: B,
+    /// Until it has ended: nothing is to be held by one that its caller keeps.
+    body: Option<B>,
     answer: StatusCode,
-    /// Until it has ended.
     tell: Option<F>,
 }
 
@@ -32,13 +32,14 @@ impl<B: Body, F: FnOnce(Outcome)> Watch<B, F> {
     /// The body of an answer with this HTTP status, whose headers did not tell how it ends.
     pub(crate) const fn new(body: B, answer: StatusCode, tell: F) -> Self {
         Self {
-            body,
+            body: Some(body),
             answer,
             tell: Some(tell),
         }
     }
 
     fn ended(&mut self, outcome: Outcome) {
+        self.body = None;
         if let Some(tell) = self.tell.take() {
             tell(outcome);
         }
@@ -48,7 +49,7 @@ impl<B: Body, F: FnOnce(Outcome)> Watch<B, F> {
 impl<B, F> Body for Watch<B, F>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
-    F: FnOnce(Outcome) + Unpin,
+    F: FnOnce(Outcome),
 {
     type Data = Bytes;
     type Error = Status;
@@ -58,10 +59,10 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        if this.tell.is_none() {
+        let Some(body) = &mut this.body else {
             return Poll::Ready(None);
-        }
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
         Poll::Ready(Some(match Seen::new(frame, this.answer) {
             Seen::Data(data) => Ok(Frame::data(data)),
             Seen::End(outcome, end) => {
@@ -73,13 +74,17 @@ where
 
     /// Not when the inner body has ended, since an end without trailers is an error here.
     fn is_end_stream(&self) -> bool {
-        self.tell.is_none()
+        self.body.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let body = self.body.as_ref();
+        body.map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
+
+/// What is told to is never pinned.
+impl<B: Body + Unpin, F: FnOnce(Outcome)> Unpin for Watch<B, F> {}
 
 impl<B: Body, F: FnOnce(Outcome)> Drop for Watch<B, F> {
     fn drop(&mut self) {

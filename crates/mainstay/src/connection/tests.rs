@@ -13,7 +13,7 @@ use tonic::Status;
 use tower::service_fn;
 
 use super::*;
-use crate::body::{Hold, Recorder, Watch};
+use crate::body::{Hold, Memory, Recorder, Watch};
 use crate::outcome::{Cause, Code, Outcome, Processed};
 use crate::peer::{self, DATA, END_STREAM, HEADERS, Peer, RST_STREAM};
 use crate::status;
@@ -211,7 +211,7 @@ mod proofs {
         peer.settle().await;
         let first = tokio::spawn(call(&connection, body()));
         peer.request().await;
-        let mut recorder = Recorder::new(body(), PLENTY);
+        let mut recorder = Recorder::new(body(), PLENTY, &Memory::new(usize::MAX));
         let second = recorder.attempt().unwrap();
         let second = tokio::spawn(call(&connection, Body::new(second)));
         peer.settle().await;
@@ -291,7 +291,7 @@ mod answers {
                 .await;
         })
         .await;
-        assert_eq!(status::message(response.headers()), "no x");
+        assert_eq!(response.headers()["grpc-message"], "no%20x");
         let judged = Hold::new(response, PLENTY).await;
         let said = Outcome::new(Code::NotFound, Cause::Answer);
         assert_eq!(judged.outcome, Some(said));
@@ -413,7 +413,7 @@ mod requests {
     #[tokio::test]
     async fn the_end_goes_out_with_the_message() {
         let (connection, mut peer) = peer::connected().await;
-        let mut recorder = Recorder::new(body(), PLENTY);
+        let mut recorder = Recorder::new(body(), PLENTY, &Memory::new(usize::MAX));
         for _ in 0..2 {
             let replay = recorder.attempt().unwrap();
             let _call = tokio::spawn(call(&connection, Body::new(replay)));
@@ -427,7 +427,7 @@ mod requests {
     #[tokio::test]
     async fn an_attempt_that_is_superseded_resets_its_stream() {
         let (connection, mut peer) = peer::connected().await;
-        let mut recorder = Recorder::new(endless(b"a"), PLENTY);
+        let mut recorder = Recorder::new(endless(b"a"), PLENTY, &Memory::new(usize::MAX));
         let first = Body::new(recorder.attempt().unwrap());
         let first = tokio::spawn(call(&connection, first));
         assert_eq!(peer.frame().await.unwrap().kind, HEADERS);
@@ -449,7 +449,7 @@ mod requests {
             Ok(Frame::data(Bytes::from("a"))),
             Err(Status::invalid_argument("too large")),
         ]));
-        let mut recorder = Recorder::new(Body::new(failing), PLENTY);
+        let mut recorder = Recorder::new(Body::new(failing), PLENTY, &Memory::new(usize::MAX));
         let replay = recorder.attempt().unwrap();
         let error = call(&connection, Body::new(replay)).await.unwrap_err();
         assert_eq!(status::failed(&*error).cause, Cause::Request);
@@ -500,7 +500,7 @@ mod requests {
         const CHUNK: usize = 64 * 1024;
         const CHUNKS: usize = 512;
         let connection = served(|request| std::future::ready(Body::new(request.into_body()))).await;
-        let (asked, mut count) = watch::channel(0);
+        let (asked, mut count) = tokio::sync::watch::channel(0);
         let chunks = (0..CHUNKS).map(move |index| {
             asked.send_replace(index + 1);
             let byte = u8::try_from(index % 256).unwrap();
@@ -509,6 +509,7 @@ mod requests {
         let mut recorder = Recorder::new(
             Body::new(StreamBody::new(tokio_stream::iter(chunks))),
             PLENTY,
+            &Memory::new(usize::MAX),
         );
         let replay = recorder.attempt().unwrap();
         let response = call(&connection, Body::new(replay)).await.unwrap();

@@ -78,7 +78,11 @@ async fn call_until(end: Instant, place: Place, runs: Runs, tally: Arc<Tally>) {
             runs.len() - 1
         };
         let message = Bytes::copy_from_slice(&id.to_be_bytes());
-        let mut recorder = Recorder::new(Body::new(Full::new(message)), PLENTY);
+        let mut recorder = Recorder::new(
+            Body::new(Full::new(message)),
+            PLENTY,
+            &Memory::new(usize::MAX),
+        );
         loop {
             let mut connection = place.0.lock().unwrap().clone();
             let replay = recorder.attempt().unwrap();

@@ -150,24 +150,6 @@ fn details_are_passed_on_unless_tonic_would_panic() {
 }
 
 #[test]
-fn messages_are_read_whatever_stands_beside_them() {
-    for (value, expected) in [
-        (&b"plain"[..], "plain"),
-        (b"50%25 %E2%82%AC", "50% \u{20ac}"),
-        (b"", ""),
-        (b"100%", "100%"),
-    ] {
-        let headers = headers(&[
-            ("grpc-status", b"2"),
-            ("grpc-message", value),
-            ("grpc-status-details-bin", b"?? not base64 ??"),
-        ]);
-        assert_eq!(message(&headers), expected);
-    }
-    assert_eq!(message(&headers(&[])), "");
-}
-
-#[test]
 fn codes_of_tonic_are_codes_of_ours() {
     for ours in Code::ALL {
         let theirs = tonic::Code::from_i32(ours.number().into());

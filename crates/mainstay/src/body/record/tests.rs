@@ -40,7 +40,7 @@ fn the_end_that_the_source_knows_goes_out_with_any_chunk() {
         inner: body.map_err(|never| match never {}).boxed_unsync(),
         left: 1,
     };
-    let mut recorder = Recorder::new(Body::new(body), PLENTY);
+    let mut recorder = Recorder::new(Body::new(body), PLENTY, &Memory::new(usize::MAX));
     let mut replay = recorder.attempt().unwrap();
     assert_eq!(data(poll(&mut replay)), "a");
     assert!(replay.is_end_stream());
@@ -225,7 +225,7 @@ fn it_is_known_whether_a_body_was_asked_for() {
 
 #[test]
 fn an_empty_body_counts_as_asked_for() {
-    let mut recorder = Recorder::new(Body::empty(), PLENTY);
+    let mut recorder = Recorder::new(Body::empty(), PLENTY, &Memory::new(usize::MAX));
     for _ in 0..2 {
         let replay = recorder.attempt().unwrap();
         assert!(replay.is_end_stream());
@@ -255,6 +255,7 @@ fn its_size_is_not_told() {
     let mut recorder = Recorder::new(
         Body::new(http_body_util::Full::new(Bytes::from("a"))),
         PLENTY,
+        &Memory::new(usize::MAX),
     );
     assert_eq!(recorder.attempt().unwrap().size_hint().exact(), None);
 }
@@ -288,7 +289,7 @@ fn a_source_that_panics_has_failed() {
         hook: Some(Box::new(|| panic!("the source"))),
         then: None,
     };
-    let mut recorder = Recorder::new(Body::new(body), PLENTY);
+    let mut recorder = Recorder::new(Body::new(body), PLENTY, &Memory::new(usize::MAX));
     let mut first = recorder.attempt().unwrap();
     let panic = catch_unwind(AssertUnwindSafe(|| poll(&mut first)));
     assert!(panic.is_err());
@@ -319,7 +320,7 @@ fn an_attempt_that_begins_while_the_source_is_polled_waits_for_it_and_loses_noth
             })),
             then: chunk,
         };
-        let mut recorder = Recorder::new(Body::new(body), PLENTY);
+        let mut recorder = Recorder::new(Body::new(body), PLENTY, &Memory::new(usize::MAX));
         let mut first = recorder.attempt().unwrap();
         *shared.lock().unwrap() = Some((recorder, None));
         let frame = assert_ready!(poll(&mut first)).unwrap();
@@ -357,8 +358,9 @@ fn attempts_on_other_threads_lose_nothing() {
 fn a_message_that_is_sent_once_costs_one_allocation() {
     let body = Body::new(http_body_util::Full::new(Bytes::from_static(b"message")));
     let waker = spawn(()).enter(|cx, _| cx.waker().clone());
+    let memory = Memory::new(usize::MAX);
     let cost = allocation_counter::measure(|| {
-        let mut recorder = Recorder::new(body, PLENTY);
+        let mut recorder = Recorder::new(body, PLENTY, &memory);
         let mut replay = recorder.attempt().unwrap();
         let mut cx = Context::from_waker(&waker);
         assert!(Pin::new(&mut replay).poll_frame(&mut cx).is_ready());
@@ -507,7 +509,7 @@ fn recorder(limit: usize) -> (Feed, Recorder) {
         seen: Arc::clone(&seen),
     };
     let sender = Mutex::new(Some(sender));
-    let recorder = Recorder::new(Body::new(body), limit);
+    let recorder = Recorder::new(Body::new(body), limit, &Memory::new(usize::MAX));
     (Feed { sender, seen }, recorder)
 }
 

@@ -1,0 +1,22 @@
+use std::sync::Arc;
+
+use mainstay_circuit_breaker as circuit_breaker;
+
+use crate::instances::InstancesSnapshot;
+use crate::stack::Calls;
+
+/// A [`Stack`](crate::Stack) at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The name of the stack.
+    pub name: Option<Arc<str>>,
+    /// What the calls through it came to.
+    pub calls: Calls,
+    /// How many bytes of requests are kept at the moment, to be sent again if need be.
+    pub requests_kept: usize,
+    /// The circuit, if there is one.
+    pub circuit: Option<circuit_breaker::Snapshot>,
+    /// The instances, of a stack that is [over](crate::Stack::over) some.
+    pub instances: Option<InstancesSnapshot>,
+}

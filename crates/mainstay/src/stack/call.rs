@@ -1,0 +1,327 @@
+//! One call, from layer to layer.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use mainstay_circuit_breaker::Permit;
+use mainstay_retry_backoff::{self as retry, Budget, Decision, Engine};
+use tokio::time::{Instant, sleep, sleep_until};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::StdError as BoxError;
+use tower_service::Service;
+
+use super::Stack;
+use super::counts::Counted;
+use super::head::{Attempt, Head};
+use super::timer::Timer;
+use crate::body::{Held, Hold, Recorder, Timed, Watch};
+use crate::deadline::{Deadline, Expired};
+use crate::limit::Slot;
+use crate::method::Method;
+use crate::outcome::{Cause, Code, Outcome};
+use crate::{judge, refusal, status};
+
+/// What a call is, and what it has got so far; all of which it gives up when it is dropped.
+struct Running<B: IntoIterator, G: Budget> {
+    stack: Arc<Stack<B, G>>,
+    method: Method,
+    began: Instant,
+    deadline: Option<Deadline>,
+    slot: Option<Slot>,
+    head: Head,
+    recorder: Recorder,
+    /// None if each call is sent once.
+    engine: Option<Engine<B, G>>,
+    /// Whether the next attempt is one that the engine has decided on.
+    is_again: bool,
+    /// How many attempts may have run, and ended with their connections.
+    lost: u32,
+    counted: Counted,
+}
+
+/// How an attempt ended.
+enum Ended<R> {
+    /// With an answer that can still be forgotten for that of another attempt.
+    Judged(Response<Body>, Outcome),
+    /// Without one.
+    Failed(Status, Outcome),
+    /// With an answer that the caller has from now on.
+    Committed(Response<Held<R>>, Option<Permit>),
+    /// It was not made, and no other will be.
+    Refused(Status),
+}
+
+pub(super) async fn run<S, R, B, G>(
+    stack: Arc<Stack<B, G>>,
+    mut service: S,
+    request: Request<Body>,
+) -> Result<Response<Body>, Status>
+where
+    S: Service<Request<Body>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    B: IntoIterator<Item = Duration, IntoIter: Send> + Clone + Send + Sync + 'static,
+    G: Budget + Clone + Send + Sync + 'static,
+{
+    let now = Instant::now();
+    let mut call = Running::new(stack, request, now);
+    let sleep = pin!(sleep_until(now));
+    let mut timer = Timer::new(sleep, now, call.deadline);
+    if let Err(status) = call.enter(&mut timer).await {
+        call.end(status::code(status.code()));
+        return Err(status);
+    }
+    loop {
+        let (result, outcome) = match call.attempt(&mut service, &mut timer).await {
+            Ended::Judged(answer, outcome) => (Ok(answer), outcome),
+            Ended::Failed(status, outcome) => (Err(status), outcome),
+            Ended::Committed(answer, permit) => return Ok(call.commit(answer, permit)),
+            Ended::Refused(status) => {
+                call.end(status::code(status.code()));
+                return Err(status);
+            }
+        };
+        timer.end();
+        if !call.is_tried_again(outcome, &mut timer).await {
+            call.end(outcome.code);
+            return result;
+        }
+    }
+}
+
+impl<B, G> Running<B, G>
+where
+    B: IntoIterator<Item = Duration> + Clone,
+    G: Budget + Clone,
+{
+    fn new(stack: Arc<Stack<B, G>>, request: Request<Body>, now: Instant) -> Self {
+        let (head, body) = request.into_parts();
+        let method = stack.methods.get(head.uri.path());
+        let deadline = stack.deadline(&head.headers, method, now);
+        let engine = stack
+            .retries
+            .as_ref()
+            .map(|plan| plan.start(deadline.map(Deadline::instant), || now));
+        let kept = engine.as_ref().map_or(0, |_| stack.record);
+        Self {
+            method,
+            began: now,
+            deadline,
+            slot: None,
+            head: Head::new(head, engine.is_some()),
+            recorder: Recorder::new(body, kept, &stack.memory),
+            engine,
+            is_again: false,
+            lost: 0,
+            counted: stack.counts.begin(),
+            stack,
+        }
+    }
+
+    /// Waits for its turn, if there are many calls.
+    async fn enter(&mut self, timer: &mut Timer<'_>) -> Result<(), Status> {
+        timer.check().map_err(late)?;
+        if let Some(limit) = &self.stack.limit {
+            let slot = timer.race(limit.enter()).await.map_err(late)?;
+            let full = |full| refusal::status(&refusal::of(&full), Box::new(full));
+            self.slot = Some(slot.map_err(full)?);
+        }
+        Ok(())
+    }
+
+    async fn attempt<S, R>(&mut self, service: &mut S, timer: &mut Timer<'_>) -> Ended<R>
+    where
+        S: Service<Request<Body>, Response = Response<R>>,
+        S::Error: Into<BoxError>,
+        R: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        // Until there is an instance nobody is to blame for the time that it takes, and so neither
+        // breaker nor attempt has begun.
+        match timer.race(poll_fn(|cx| service.poll_ready(cx))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return refused(error.into()),
+            Err(expired) => return Ended::Refused(late(expired)),
+        }
+        let permit = match self.stack.circuit.as_ref().map(|it| it.admit()) {
+            Some(Ok(permit)) => Some(permit),
+            Some(Err(open)) => return refused(Box::new(open)),
+            None => None,
+        };
+        let now = Instant::now();
+        let deadline = timer.begin(self.stack.attempt_timeout, now);
+        let Some(request) = self.request(deadline, now) else {
+            // Nobody decides for another attempt then.
+            return Ended::Refused(Status::internal("there is nothing left to send again"));
+        };
+        let mut response = match timer.race(service.call(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return self.failed(error.into(), permit),
+            Err(expired) => return self.failed(Box::new(expired), permit),
+        };
+        if self.method.streams_responses() {
+            return match status::told(response.headers_mut()) {
+                Some(outcome) => {
+                    settle(permit, outcome);
+                    Ended::Judged(response.map(Body::new), outcome)
+                }
+                None => Ended::Committed(response.map(Held::nothing_of), permit),
+            };
+        }
+        match timer.race(Hold::new(response, self.stack.hold)).await {
+            Ok(judged) => match judged.outcome {
+                Some(outcome) => {
+                    settle(permit, outcome);
+                    Ended::Judged(judged.response.map(Body::new), outcome)
+                }
+                None => Ended::Committed(judged.response, permit),
+            },
+            Err(expired) => self.failed(Box::new(expired), permit),
+        }
+    }
+
+    fn request(&mut self, deadline: Option<Deadline>, now: Instant) -> Option<Request<Body>> {
+        if std::mem::take(&mut self.is_again)
+            && let Some(engine) = &mut self.engine
+        {
+            engine.begin();
+        }
+        self.counted.attempt();
+        let attempts = self.engine.as_ref().map_or(1, Engine::attempt);
+        let attempt = Attempt {
+            deadline,
+            previous: attempts - 1 + self.lost,
+        };
+        let replay = self.recorder.attempt()?;
+        self.head.request(attempt, Body::new(replay), now)
+    }
+
+    /// There is no answer. The caller's own failure comes first: it is why there is none.
+    #[cold]
+    fn failed<R>(&mut self, error: BoxError, permit: Option<Permit>) -> Ended<R> {
+        let was_asked = self.recorder.withdraw();
+        if let Some(status) = self.recorder.failure() {
+            let outcome = Outcome::new(status::code(status.code()), Cause::Request);
+            settle(permit, outcome);
+            return Ended::Failed(status, outcome);
+        }
+        if refusal::find(&*error).is_some() && !error.is::<Expired>() {
+            settle(permit, Outcome::new(Code::Unavailable, Cause::Other));
+            return refused(error);
+        }
+        let mut outcome = status::failed(&*error);
+        if !was_asked {
+            outcome = outcome.without_body(self.method.streams_requests());
+        }
+        settle(permit, outcome);
+        let status = match error.downcast::<Expired>() {
+            Ok(expired) => late(*expired),
+            Err(error) => status::status(outcome.code, error),
+        };
+        Ended::Failed(status, outcome)
+    }
+
+    /// Whether there is to be another attempt, once it is time for it.
+    async fn is_tried_again(&mut self, outcome: Outcome, timer: &mut Timer<'_>) -> bool {
+        let Some(engine) = &mut self.engine else {
+            return false;
+        };
+        if !self.recorder.can_replay() {
+            engine.commit();
+        }
+        let mut said = judge::again(outcome, self.method.is_idempotent(), self.stack.codes);
+        if judge::is_lost(outcome) {
+            self.lost += 1;
+            // Or a request that its service dies of would take one instance after another along.
+            let sent = engine.attempt() - 1 + self.lost;
+            if self
+                .stack
+                .retries
+                .as_ref()
+                .is_none_or(|plan| sent >= plan.attempts().get())
+            {
+                said = retry::Outcome::Fatal;
+            }
+        }
+        let delay = match engine.decide(said, Instant::now) {
+            Decision::Retry { delay } => delay,
+            Decision::Stop(retry::Stop::Succeeded) => return false,
+            Decision::Stop(stop) => {
+                let (stack, method) = (self.stack.name.as_deref(), self.head.path());
+                tracing::debug!(stack, method, ?outcome, ?stop, "call failed");
+                return false;
+            }
+        };
+        let (stack, method) = (self.stack.name.as_deref(), self.head.path());
+        tracing::debug!(stack, method, ?outcome, ?delay, "call is tried again");
+        if !delay.is_zero() && timer.race(sleep(delay)).await.is_err() {
+            return false;
+        }
+        self.is_again = !engine.is_expired(Instant::now);
+        self.is_again
+    }
+
+    fn end(&mut self, code: Code) {
+        self.counted.end(Outcome::new(code, Cause::Answer));
+    }
+}
+
+impl<B, G> Running<B, G>
+where
+    B: IntoIterator<Item = Duration, IntoIter: Send> + Clone + Send + Sync + 'static,
+    G: Budget + Clone + Send + Sync + 'static,
+{
+    /// The caller has the answer from here on; how it ends is seen by the way.
+    fn commit<R>(self, response: Response<Held<R>>, permit: Option<Permit>) -> Response<Body>
+    where
+        R: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let Self {
+            stack,
+            method,
+            began,
+            deadline,
+            slot,
+            recorder,
+            mut engine,
+            mut counted,
+            ..
+        } = self;
+        recorder.commit();
+        if let Some(engine) = &mut engine {
+            engine.commit();
+        }
+        let tell = move |outcome| {
+            settle(permit, outcome);
+            if let Some(engine) = &mut engine {
+                let said = judge::again(outcome, method.is_idempotent(), stack.codes);
+                let _ = engine.decide(said, Instant::now);
+            }
+            counted.end(outcome);
+            drop(slot);
+        };
+        let status = response.status();
+        let body = |body| Watch::new(Timed::new(body, began, deadline), status, tell);
+        response.map(|it| Body::new(body(it)))
+    }
+}
+
+fn settle(permit: Option<Permit>, outcome: Outcome) {
+    if let Some(permit) = permit {
+        permit.settle(judge::verdict(outcome));
+    }
+}
+
+fn late(expired: Expired) -> Status {
+    refusal::status(&refusal::of(&expired), Box::new(expired))
+}
+
+#[cold]
+fn refused<R>(error: BoxError) -> Ended<R> {
+    let refusal = refusal::of(&*error);
+    Ended::Refused(refusal::status(&refusal, error))
+}

@@ -1,0 +1,112 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use mainstay_retry_backoff::{Budget, ExponentialBackoff, GrpcThrottle};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::StdError as BoxError;
+use tower_service::Service;
+
+use super::{Stack, call};
+use crate::snapshot::Snapshot;
+
+/// A gRPC service with a [`Stack`] around it; generated clients work on it as on a channel.
+///
+/// # Readiness
+/// It is always ready: what there is to wait for, the call waits for, up to its deadline.
+///
+/// # Clone
+/// Clones share all that the stack's services share.
+///
+/// # Cancel safety
+/// A dropped call, or answer, resets its stream; nothing else is left of it.
+///
+/// # Errors
+/// Statuses, whose sources say what was refused or what failed.
+pub struct Stacked<S, B = ExponentialBackoff, G = GrpcThrottle> {
+    stack: Arc<Stack<B, G>>,
+    service: S,
+}
+
+/// The future of a [`Stacked`] service.
+#[must_use = "futures do nothing unless polled"]
+pub struct Call(Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>);
+
+impl<S, B, G> Stacked<S, B, G> {
+    pub(super) const fn new(stack: Arc<Stack<B, G>>, service: S) -> Self {
+        Self { stack, service }
+    }
+
+    /// The stack that is around the service.
+    pub fn stack(&self) -> &Stack<B, G> {
+        &self.stack
+    }
+
+    /// What has come through the stack, and how its layers are.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.stack.snapshot()
+    }
+}
+
+impl<S, R, B, G> Service<Request<Body>> for Stacked<S, B, G>
+where
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    R: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    B: IntoIterator<Item = Duration> + Clone + Send + Sync + 'static,
+    B::IntoIter: Send,
+    G: Budget + Clone + Send + Sync + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = Call;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Call {
+        let stack = Arc::clone(&self.stack);
+        Call(Box::pin(call::run(stack, self.service.clone(), request)))
+    }
+}
+
+impl Future for Call {
+    type Output = Result<Response<Body>, Status>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut().0.as_mut().poll(cx)
+    }
+}
+
+impl<S: Clone, B, G> Clone for Stacked<S, B, G> {
+    fn clone(&self) -> Self {
+        Self {
+            stack: Arc::clone(&self.stack),
+            service: self.service.clone(),
+        }
+    }
+}
+
+impl<S: fmt::Debug, B, G> fmt::Debug for Stacked<S, B, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stacked")
+            .field("stack", &self.stack)
+            .field("service", &self.service)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").finish_non_exhaustive()
+    }
+}

@@ -48,7 +48,16 @@ async fn no_caller_notices_that_a_plugin_is_killed_ten_times_a_second() {
                 milliseconds,
                 answer_size,
             };
-            storm(load, Signal::KILL, seconds()).await;
+            storm(
+                load,
+                if std::env::var("TERM_").is_ok() {
+                    Signal::TERM
+                } else {
+                    Signal::KILL
+                },
+                seconds(),
+            )
+            .await;
         }
     }
 }

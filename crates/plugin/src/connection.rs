@@ -7,6 +7,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 use tokio_util::either::Either;
 
+use crate::heard_out::HeardOut;
 use crate::wire::{Wire, Wired};
 
 /// A connected stream between a host and a plugin, inside TLS where that is used.
@@ -16,15 +17,17 @@ use crate::wire::{Wire, Wired};
 pub struct Connection(Either<Socket, Box<TlsStream<Socket>>>);
 
 /// What lies below TLS.
-pub(crate) type Socket = Wired<Either<UnixStream, TcpStream>>;
+///
+/// What does not leave because the other side has closed is not counted.
+pub(crate) type Socket = HeardOut<Wired<Either<UnixStream, TcpStream>>>;
 
 impl Connection {
     /// What tells whether anything left through the socket, below TLS.
     #[must_use]
     pub fn wire(&self) -> &Wire {
         match &self.0 {
-            Either::Left(socket) => socket.wire(),
-            Either::Right(stream) => stream.get_ref().0.wire(),
+            Either::Left(socket) => socket.get_ref().wire(),
+            Either::Right(stream) => stream.get_ref().0.get_ref().wire(),
         }
     }
 }

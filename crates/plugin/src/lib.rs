@@ -53,6 +53,7 @@
 mod certificate;
 mod connection;
 mod cookie;
+mod heard_out;
 mod launch;
 mod line;
 mod serve;

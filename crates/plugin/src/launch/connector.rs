@@ -17,6 +17,7 @@ use tower_service::Service;
 use super::error::{ConnectError, ConnectFailure};
 use crate::certificate::NAME;
 use crate::connection::{Connection, Socket};
+use crate::heard_out::HeardOut;
 use crate::line::Address;
 use crate::tls;
 use crate::wire::Wired;
@@ -114,14 +115,15 @@ impl fmt::Debug for Connecting {
 }
 
 async fn connect(address: &Address) -> io::Result<Socket> {
-    Ok(Wired::new(match address {
+    let socket = match address {
         Address::Unix(path) => Either::Left(UnixStream::connect(path).await?),
         Address::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             Either::Right(stream)
         }
-    }))
+    };
+    Ok(HeardOut::new(Wired::new(socket)))
 }
 
 #[cfg(test)]
@@ -133,7 +135,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap());
         let socket = connect(&address).await.unwrap();
-        let Either::Right(stream) = socket.get_ref() else {
+        let Either::Right(stream) = socket.get_ref().get_ref() else {
             panic!("not a TCP socket")
         };
         assert!(stream.nodelay().unwrap());

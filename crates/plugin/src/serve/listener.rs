@@ -14,6 +14,7 @@ use tokio_util::either::Either;
 use super::environment::{Environment, InvalidEnvironment};
 use super::error::ServeError;
 use crate::connection::Socket;
+use crate::heard_out::HeardOut;
 use crate::line::Address;
 use crate::wire::Wired;
 
@@ -106,14 +107,15 @@ impl Listener {
     }
 
     pub(crate) async fn accept(&self) -> io::Result<Socket> {
-        Ok(Wired::new(match self {
+        let socket = match self {
             Self::Unix(listener, _) => Either::Left(listener.accept().await?.0),
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 Either::Right(stream)
             }
-        }))
+        };
+        Ok(HeardOut::new(Wired::new(socket)))
     }
 }
 

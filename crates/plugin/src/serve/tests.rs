@@ -89,6 +89,7 @@ impl Running {
             async move {
                 let socket = UnixStream::connect(path).await?;
                 let socket = crate::Wired::new(tokio_util::either::Either::Left(socket));
+                let socket = crate::heard_out::HeardOut::new(socket);
                 let connection: crate::Connection = match tls {
                     None => socket.into(),
                     Some(tls) => {

@@ -17,6 +17,7 @@
 //! ```
 
 mod body;
+mod cause;
 mod connection;
 mod deadline;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod snapshot;
 mod stack;
 mod status;
 
+pub use cause::{find_cause, is_caused_by};
 pub use deadline::Expired;
 pub use instances::{
     InstanceBody, InstanceCall, InstanceSnapshot, Instances, InstancesSnapshot, Supervisor,

@@ -1,0 +1,10 @@
+//! Plugins that are killed, stopped and broken under load, and what their callers notice.
+//!
+//! Built for release they take as long as it takes to be sure, else a tenth of that.
+#![allow(clippy::unwrap_used)]
+
+mod fleet;
+mod kills;
+mod outage;
+mod stopped;
+mod streams;

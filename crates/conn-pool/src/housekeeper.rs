@@ -106,6 +106,7 @@ where
             failed,
             leaks,
             empty,
+            sweep,
             next: _,
             over: _,
         } = work;
@@ -121,6 +122,9 @@ where
         for one in abort {
             warn!(name = self.name.as_deref(), "connection did not drain");
             tokio::spawn(async move { one.abort() });
+        }
+        if sweep {
+            self.sweep();
         }
         for (lane, first) in failed {
             self.put_off(lane, first);
@@ -217,6 +221,19 @@ where
             };
             checking.end(passed);
         });
+    }
+
+    /// Asks those that can be lent whether they are broken, one after the other.
+    fn sweep(&self) {
+        let mut from = 0;
+        while let Some(question) = self.desk.read(|book| book.ask(from)) {
+            from = question.slot + 1;
+            let ask = AssertUnwindSafe(|| question.one.is_broken());
+            let broken = catch_unwind(ask).unwrap_or(true);
+            let now = Instant::now();
+            self.desk
+                .enter(|book, fx| book.answered(question, broken, now, fx));
+        }
     }
 
     /// Connecting failed: asks the caller's delays when to try again.

@@ -124,7 +124,7 @@ impl<R: Lend> Book<R> {
     /// Closes what is retired, or removes what was abandoned, if nobody has it any more.
     pub(super) fn finish(&mut self, id: u32, fx: &mut Effects<R>) {
         let slot = &self.slots[id];
-        if slot.leases > 0 || slot.probing {
+        if slot.leases > 0 || slot.probing || slot.asking {
             return;
         }
         match slot.state {

@@ -8,6 +8,7 @@
 
 #[cfg(test)]
 mod audit;
+mod checks;
 mod connects;
 mod endings;
 mod lane;
@@ -23,6 +24,8 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
+#[cfg(test)]
+pub(crate) use self::checks::Question;
 pub(crate) use self::connects::Recovery;
 use self::lane::{Lane, Note, Waiter};
 use self::slab::Slab;
@@ -58,6 +61,8 @@ pub(crate) struct Book<R> {
     tickets: u64,
     /// When the housekeeper looks by itself.
     armed: Option<Instant>,
+    /// When those that can be lent are asked whether they are broken.
+    sweep_at: Option<Instant>,
     closing: Vec<Goner<R>>,
     checks: Vec<Checkup<R>>,
     aborts: Vec<R>,
@@ -138,6 +143,7 @@ impl<R: Lend> Book<R> {
             census: Census::NONE,
             tickets: 0,
             armed: None,
+            sweep_at: None,
             closing: Vec::new(),
             checks: Vec::new(),
             aborts: Vec::new(),

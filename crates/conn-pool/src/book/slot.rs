@@ -56,6 +56,8 @@ pub(crate) struct Slot<R> {
     pub(crate) jitter: f64,
     /// It is being checked while others may have it.
     pub(crate) probing: bool,
+    /// It is being asked whether it is broken.
+    pub(crate) asking: bool,
     /// The check precedes a lease.
     pub(crate) for_lease: bool,
     /// It has been lent before.
@@ -132,11 +134,17 @@ impl<R: Lend> Slot<R> {
             checked: now,
             jitter: 0.0,
             probing: false,
+            asking: false,
             for_lease: false,
             used: false,
             doomed: None,
             drain_by: now,
         }
+    }
+
+    /// The one before it in the list that it stands in, or [`NONE`].
+    pub(crate) const fn before(&self) -> u32 {
+        self.links.before()
     }
 
     #[inline]
@@ -194,6 +202,18 @@ impl Levels {
     /// Behind all others of its load: it was not lent of late.
     pub(crate) fn insert_last<R>(&mut self, slots: &mut Slab<Slot<R>>, id: u32, load: u32) {
         self.list(load).push_back(slots, id);
+        self.least = self.least.min(load as usize);
+    }
+
+    /// Behind another of its load, or before all if that is [`NONE`].
+    pub(crate) fn insert_behind<R>(
+        &mut self,
+        slots: &mut Slab<Slot<R>>,
+        id: u32,
+        load: u32,
+        other: u32,
+    ) {
+        self.list(load).insert_behind(slots, id, other);
         self.least = self.least.min(load as usize);
     }
 

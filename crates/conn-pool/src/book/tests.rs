@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use crate::book::{Book, Checkup, Effects, Goner, Grant, Joined, Lend, Work};
+use crate::book::{Book, Checkup, Effects, Goner, Grant, Joined, Lend, Question, Work};
 use crate::error::Cause;
 use crate::limits::{KeyedLimits, Limits};
 use crate::snapshot::CloseReason;
@@ -28,6 +28,9 @@ enum Op {
     Connect(usize, bool),
     Close(usize),
     Check(usize, bool),
+    /// The housekeeper asks whether one is broken, or hears the answer.
+    Ask(u32),
+    Answer(bool),
     Report(usize),
     Advance(u64),
     Resize(u32),
@@ -50,6 +53,7 @@ struct Driver<R> {
     connecting: Vec<u32>,
     closing: Vec<Goner<R>>,
     checking: Vec<Checkup<R>>,
+    asking: Option<Question<R>>,
     /// What the model knows of connections that can be lent.
     open: Vec<Open>,
     clock: u32,
@@ -89,6 +93,7 @@ impl<R: Lend> Driver<R> {
             connecting: Vec::new(),
             closing: Vec::new(),
             checking: Vec::new(),
+            asking: None,
             open: Vec::new(),
             clock: 0,
             queues: vec![VecDeque::new(); 3],
@@ -166,6 +171,16 @@ impl<R: Lend> Driver<R> {
             Op::Check(which, passed) => {
                 if let Some(Checkup { slot, one }) = pick(&mut self.checking, which) {
                     self.book.checked(slot, one, passed, now, &mut fx);
+                }
+            }
+            Op::Ask(from) => {
+                if self.asking.is_none() {
+                    self.asking = self.book.ask(from);
+                }
+            }
+            Op::Answer(broken) => {
+                if let Some(question) = self.asking.take() {
+                    self.book.answered(question, broken, now, &mut fx);
                 }
             }
             Op::Report(which) => {
@@ -329,6 +344,7 @@ impl<R: Lend> Driver<R> {
             Op::GiveBack(0, false),
             Op::Connect(0, true),
             Op::Check(0, true),
+            Op::Answer(false),
             Op::Leave(0),
             Op::Close(0),
         ] {
@@ -379,6 +395,8 @@ fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         12 => op(),
         2 => (0..20usize, prop::bool::weighted(0.7)).prop_map(|(it, passed)| Op::Check(it, passed)),
+        2 => (0..3u32).prop_map(Op::Ask),
+        2 => prop::bool::weighted(0.3).prop_map(Op::Answer),
         1 => (1..2000u64).prop_map(Op::Advance),
         1 => (1..8u32).prop_map(Op::Resize),
         1 => Just(Op::RetireAll),

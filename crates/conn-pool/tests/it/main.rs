@@ -4,6 +4,7 @@
 mod body;
 mod closing;
 mod connecting;
+mod deaths;
 mod health;
 mod http1;
 mod invariant;

@@ -152,6 +152,7 @@ impl<R: Lend + Send + 'static> Pool<R> {
                         .enter(|book, fx| book.checked(slot, one, passed, now, fx));
                 });
             }
+            self.sweep();
             for (lane, _) in work.failed {
                 self.desk.enter(|book, fx| book.retry(lane, now, now, fx));
             }
@@ -159,6 +160,20 @@ impl<R: Lend + Send + 'static> Pool<R> {
                 return;
             }
             self.desk.bell.wait();
+        }
+    }
+
+    /// More often than it is due.
+    fn sweep(&self) {
+        let mut from = 0;
+        while let Some(question) = self.desk.read(|book| book.ask(from)) {
+            from = question.slot + 1;
+            let users = &(self.conn)(&question.one).users;
+            assert!(self.max_leases > 1 || users.load(Ordering::SeqCst) == 0);
+            let broken = self.fails && rand::thread_rng().gen_bool(0.2);
+            let now = Instant::now();
+            self.desk
+                .enter(|book, fx| book.answered(question, broken, now, fx));
         }
     }
 

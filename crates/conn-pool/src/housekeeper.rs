@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 use tracing::{debug, info, warn};
 
-use crate::book::{Checkup, Goner, Lend, Recovery, Work};
+use crate::book::{Checkup, Goner, Lend, Work};
 use crate::connection::Connection;
 use crate::desk::Desk;
-use crate::error::{Cause, ConnectAborted, ConnectTimedOut};
+use crate::error::{Cause, ConnectAborted, ConnectTimedOut, ShortLived};
 use crate::lanes::Lanes;
 use crate::lending::{Lending, sealed};
 use crate::times::{Times, later};
@@ -104,6 +104,7 @@ where
             check,
             abort,
             failed,
+            recovered,
             leaks,
             empty,
             sweep,
@@ -125,6 +126,10 @@ where
         }
         if sweep {
             self.sweep();
+        }
+        for lane in recovered {
+            self.delays.remove(&lane);
+            info!(name = self.name.as_deref(), "connecting works again");
         }
         for (lane, first) in failed {
             self.put_off(lane, first);
@@ -156,7 +161,14 @@ where
         tokio::spawn(async move {
             let connecting = connect(connector, (*key).clone());
             match timeout(within, connecting).await {
-                Ok(Ok(connection)) => reservation.fill(L::wrap(connection)),
+                Ok(Ok(connection)) => {
+                    let one = L::wrap(connection);
+                    if one.is_broken() {
+                        reservation.spoil(one);
+                    } else {
+                        reservation.fill(one);
+                    }
+                }
                 Ok(Err(cause)) => reservation.fail(cause.into()),
                 Err(_) => reservation.fail(Arc::new(ConnectTimedOut { within })),
             }
@@ -267,12 +279,19 @@ impl<R: Lend> Reservation<R> {
     fn fill(mut self, one: R) {
         self.pending = false;
         let (jitter, now) = (rand::random(), Instant::now());
-        let recovery = self
-            .desk
+        self.desk
             .enter(|book, fx| book.connected(self.slot, one, jitter, now, fx));
-        if recovery == Recovery::Recovered {
-            info!(name = self.name.as_deref(), "connecting works again");
-        }
+    }
+
+    /// It was made, and is broken.
+    fn spoil(mut self, one: R) {
+        self.pending = false;
+        let lived = Duration::ZERO;
+        let cause: Cause = Arc::new(ShortLived { lived });
+        self.log(&cause);
+        let now = Instant::now();
+        self.desk
+            .enter(|book, fx| book.stillborn(self.slot, one, cause, now, fx));
     }
 
     fn fail(mut self, cause: Cause) {
@@ -281,14 +300,15 @@ impl<R: Lend> Reservation<R> {
 
     fn settle(&mut self, cause: Cause) {
         self.pending = false;
-        debug!(
-            name = self.name.as_deref(),
-            error = &*cause as &dyn Error,
-            "could not connect"
-        );
+        self.log(&cause);
         let now = Instant::now();
         self.desk
             .enter(|book, fx| book.failed(self.slot, cause, now, fx));
+    }
+
+    fn log(&self, cause: &Cause) {
+        let (name, error) = (self.name.as_deref(), &**cause as &dyn Error);
+        debug!(name, error, "could not connect");
     }
 }
 

@@ -90,8 +90,8 @@ impl<K, L, B> PoolLayer<K, L, B> {
         self
     }
 
-    /// Delays between tries to connect while these fail, anew after each success. When they come to
-    /// an end the last is repeated.
+    /// Delays between tries to connect while these fail; anew once a connection has served a lease well
+    /// or has lived for a second. When they come to an end the last is repeated.
     pub fn with_backoff<F, I>(self, backoff: F) -> PoolLayer<K, L, F>
     where
         F: Fn() -> I,

@@ -81,8 +81,14 @@ impl<R: Lend> Book<R> {
             self.set(id, State::Idle);
         }
         match self.slots[id].state {
-            State::Idle | State::Lent if !broken => self.settle(id, now, fx),
-            _ if broken => self.break_down(id, now, fx),
+            _ if broken => {
+                self.mourn(id, now, fx);
+                self.break_down(id, now, fx);
+            }
+            State::Idle | State::Lent => {
+                self.seen_good(id, now, fx);
+                self.settle(id, now, fx);
+            }
             _ => {}
         }
         self.finish(id, fx);
@@ -129,7 +135,11 @@ impl<R: Lend> Book<R> {
         if passed {
             slot.checked = now;
             slot.good_at = now;
+            self.seen_good(id, now, fx);
+        } else {
+            self.mourn(id, now, fx);
         }
+        let slot = &mut self.slots[id];
         if std::mem::take(&mut slot.probing) {
             let is_open = matches!(slot.state, State::Idle | State::Lent);
             if passed && is_open {

@@ -1,6 +1,6 @@
 use tokio::time::Instant;
 
-use super::lane::Failing;
+use super::lane::{Failing, Trouble};
 use super::slot::{Slot, State};
 use super::{Book, Effects, Lend};
 use crate::error::Cause;
@@ -9,15 +9,6 @@ use crate::times::{cut, later};
 
 /// By how much of itself a lifetime or a keep-alive time may be cut.
 pub(super) const JITTER: f64 = 0.1;
-
-/// A connection came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recovery {
-    /// Connecting had failed before.
-    Recovered,
-    /// It had not.
-    AsEver,
-}
 
 impl<R: Lend> Book<R> {
     /// Begins as many connections as are wanted and allowed: gives their slots and lanes.
@@ -88,7 +79,7 @@ impl<R: Lend> Book<R> {
         jitter: f64,
         now: Instant,
         fx: &mut Effects<R>,
-    ) -> Recovery {
+    ) {
         let slot = &mut self.slots[id];
         slot.born = now;
         slot.idle_since = now;
@@ -105,21 +96,45 @@ impl<R: Lend> Book<R> {
         self.tally.created += 1;
         fx.poke = true;
         fx.changed = true;
+        fx.causes.extend(failing.map(|failing| failing.cause));
         self.settle(id, now, fx);
-        match failing {
-            Some(failing) => {
-                fx.causes.push(failing.cause);
-                Recovery::Recovered
-            }
-            None => Recovery::AsEver,
-        }
     }
 
-    /// Connecting failed. The housekeeper is to say when it is [tried again](Self::retry).
+    /// Connecting failed.
     pub(crate) fn failed(&mut self, id: u32, cause: Cause, now: Instant, fx: &mut Effects<R>) {
         let (lane, begun) = (self.slots[id].lane, self.slots[id].born);
         self.remove(id, fx);
+        self.fail(lane, begun, cause, now, fx);
+    }
+
+    /// A connection was made, and is broken already: that is a failure to make it.
+    pub(crate) fn stillborn(
+        &mut self,
+        id: u32,
+        one: R,
+        cause: Cause,
+        now: Instant,
+        fx: &mut Effects<R>,
+    ) {
+        let slot = &mut self.slots[id];
+        let (lane, begun) = (slot.lane, slot.born);
+        slot.home = Some(one);
+        self.hand_to_close(id, CloseReason::Broken, fx);
+        self.fail(lane, begun, cause, now, fx);
+    }
+
+    /// What was begun then came to nothing. The housekeeper is to say when it is
+    /// [tried again](Self::retry).
+    pub(super) fn fail(
+        &mut self,
+        lane: u32,
+        begun: Instant,
+        cause: Cause,
+        now: Instant,
+        fx: &mut Effects<R>,
+    ) {
         self.tally.failed += 1;
+        fx.poke = true;
         fx.causes.extend(self.last_failure.replace(cause.clone()));
         let it = &mut self.lanes[lane];
         match &mut it.failing {
@@ -128,18 +143,18 @@ impl<R: Lend> Book<R> {
                 fx.causes.push(std::mem::replace(&mut failing.cause, cause));
             }
             failing => {
+                let trouble = Trouble {
+                    at: now,
+                    failed: true,
+                };
+                let former = it.trouble.replace(trouble);
                 let former = failing.replace(Failing {
                     cause,
                     at: now,
-                    first: true,
+                    first: former.is_none_or(|former| !former.failed),
                     retry_at: None,
                 });
-                if let Some(former) = former {
-                    if let Some(failing) = failing {
-                        failing.first = false;
-                    }
-                    fx.causes.push(former.cause);
-                }
+                fx.causes.extend(former.map(|former| former.cause));
             }
         }
     }

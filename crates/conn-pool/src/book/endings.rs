@@ -134,12 +134,16 @@ impl<R: Lend> Book<R> {
         }
     }
 
-    pub(super) fn begin_close(&mut self, id: u32, fx: &mut Effects<R>) {
+    fn begin_close(&mut self, id: u32, fx: &mut Effects<R>) {
+        let reason = self.slots[id].doomed.unwrap_or(CloseReason::Broken);
+        self.tally.close(reason);
+        self.hand_to_close(id, reason, fx);
+    }
+
+    pub(super) fn hand_to_close(&mut self, id: u32, reason: CloseReason, fx: &mut Effects<R>) {
         self.set(id, State::Closing);
         let slot = &mut self.slots[id];
-        let reason = slot.doomed.unwrap_or(CloseReason::Broken);
         let (home, spares) = (slot.home.take(), std::mem::take(&mut slot.spares));
-        self.tally.close(reason);
         if self.attended {
             self.closing.push(Goner {
                 slot: id,

@@ -13,6 +13,7 @@ mod connects;
 mod endings;
 mod lane;
 mod leases;
+mod lives;
 mod queue;
 mod slab;
 mod slot;
@@ -26,9 +27,9 @@ use tokio::time::Instant;
 
 #[cfg(test)]
 pub(crate) use self::checks::Question;
-pub(crate) use self::connects::Recovery;
 use self::lane::{Lane, Note, Waiter};
 use self::slab::Slab;
+pub(crate) use self::slot::Condition;
 #[allow(unreachable_pub, reason = "in the bounds of a sealed trait")]
 pub use self::slot::Lend;
 use self::slot::{Census, Slot, State};
@@ -66,6 +67,8 @@ pub(crate) struct Book<R> {
     closing: Vec<Goner<R>>,
     checks: Vec<Checkup<R>>,
     aborts: Vec<R>,
+    /// The lanes that failed, and have had a connection since that proved good.
+    recovered: Vec<u32>,
     last_failure: Option<Cause>,
     tally: Tally,
 }
@@ -147,6 +150,7 @@ impl<R: Lend> Book<R> {
             closing: Vec::new(),
             checks: Vec::new(),
             aborts: Vec::new(),
+            recovered: Vec::new(),
             last_failure: None,
             tally: Tally::default(),
         }

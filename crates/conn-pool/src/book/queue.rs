@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::lane::{Lane, Waiter};
 use super::slab::NONE;
 use super::slot::State;
-use super::{Book, Effects, Grant, Joined, Lend};
+use super::{Book, Condition, Effects, Grant, Joined, Lend};
 use crate::error::{AcquireError, BackendDown, Closed, TimedOut};
 use crate::times::{Times, later};
 
@@ -91,7 +91,7 @@ impl<R: Lend> Book<R> {
         let Waiter { waker, outcome, .. } = self.waiters.remove(waiter);
         match outcome {
             Some(Ok(grant)) => {
-                self.give_back(grant.note, grant.one, false, now, fx);
+                self.give_back(grant.note, grant.one, Condition::Unused, now, fx);
                 (waker, None)
             }
             Some(Err(error)) => (waker, Some(error)),

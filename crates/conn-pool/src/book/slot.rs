@@ -26,6 +26,18 @@ pub(crate) enum State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Census([u32; 7]);
 
+/// What is known of a connection whose lease ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It may be lent again.
+    Good,
+    /// So it may, but it came to nobody.
+    Unused,
+    /// It may not, though that is not to say that it is broken.
+    Unfit,
+    Broken,
+}
+
 /// What a lease lends: taken home when it ends.
 #[allow(unnameable_types, reason = "in the bounds of a sealed trait")]
 pub trait Lend: Sized {
@@ -62,6 +74,8 @@ pub(crate) struct Slot<R> {
     pub(crate) for_lease: bool,
     /// It has been lent before.
     pub(crate) used: bool,
+    /// A lease of it went well, or it was seen to be good after a while.
+    pub(crate) proven: bool,
     /// Why it must not be lent any more, as soon as it can be closed.
     pub(crate) doomed: Option<CloseReason>,
     pub(crate) drain_by: Instant,
@@ -137,6 +151,7 @@ impl<R: Lend> Slot<R> {
             asking: false,
             for_lease: false,
             used: false,
+            proven: false,
             doomed: None,
             drain_by: now,
         }

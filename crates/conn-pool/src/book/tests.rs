@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use crate::book::{Book, Checkup, Effects, Goner, Grant, Joined, Lend, Question, Work};
+use crate::book::{Book, Checkup, Condition, Effects, Goner, Grant, Joined, Lend, Question, Work};
 use crate::error::Cause;
 use crate::limits::{KeyedLimits, Limits};
 use crate::snapshot::CloseReason;
@@ -26,6 +26,8 @@ enum Op {
     Leave(usize),
     Fetch(usize),
     Connect(usize, bool),
+    /// It is made, and broken.
+    Spoil(usize),
     Close(usize),
     Check(usize, bool),
     /// The housekeeper asks whether one is broken, or hears the answer.
@@ -110,12 +112,17 @@ impl<R: Lend> Driver<R> {
             Op::GiveBack(which, broken) => {
                 if let Some(Grant { one, note, .. }) = pick(&mut self.leases, which) {
                     let number = (self.number)(&one);
+                    let condition = if broken {
+                        Condition::Broken
+                    } else {
+                        Condition::Good
+                    };
                     let quick = match broken {
                         false => self.book.give_back_quickly(note, one, now),
                         true => Err(one),
                     };
                     if let Err(one) = quick {
-                        self.book.give_back(note, one, broken, now, &mut fx);
+                        self.book.give_back(note, one, condition, now, &mut fx);
                     }
                     self.model_return(number, broken);
                 }
@@ -163,6 +170,13 @@ impl<R: Lend> Driver<R> {
                     self.book.failed(slot, cause, now, &mut fx);
                 }
             }
+            Op::Spoil(which) => {
+                if let Some(slot) = pick(&mut self.connecting, which) {
+                    let one = (self.wrap)(u32::MAX);
+                    let cause: Cause = Arc::new(std::fmt::Error);
+                    self.book.stillborn(slot, one, cause, now, &mut fx);
+                }
+            }
             Op::Close(which) => {
                 if let Some(goner) = pick(&mut self.closing, which) {
                     self.book.closed(goner.slot, &mut fx);
@@ -187,7 +201,8 @@ impl<R: Lend> Driver<R> {
                 if !self.leases.is_empty() {
                     let lease = &self.leases[which % self.leases.len()];
                     let number = (self.number)(&lease.one);
-                    self.book.report_broken(lease.note, now, &mut fx);
+                    self.book
+                        .report(lease.note, Condition::Broken, now, &mut fx);
                     self.open.retain(|open| open.number != number);
                 }
             }
@@ -395,6 +410,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         12 => op(),
         2 => (0..20usize, prop::bool::weighted(0.7)).prop_map(|(it, passed)| Op::Check(it, passed)),
+        1 => (0..20usize).prop_map(Op::Spoil),
         2 => (0..3u32).prop_map(Op::Ask),
         2 => prop::bool::weighted(0.3).prop_map(Op::Answer),
         1 => (1..2000u64).prop_map(Op::Advance),

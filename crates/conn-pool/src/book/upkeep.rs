@@ -20,6 +20,8 @@ pub(crate) struct Work<R> {
     pub(crate) abort: Vec<R>,
     /// Lanes that failed, to be told when to try again, and whether it is for the first time.
     pub(crate) failed: Vec<(u32, bool)>,
+    /// Lanes that failed, and do so no more.
+    pub(crate) recovered: Vec<u32>,
     /// Leases that last too long: for how long, and where they were asked for.
     pub(crate) leaks: Vec<(Duration, &'static Location<'static>)>,
     /// Lanes that can be forgotten.
@@ -51,6 +53,7 @@ impl<R: Lend> Book<R> {
             check: std::mem::take(&mut self.checks),
             abort: std::mem::take(&mut self.aborts),
             failed: self.unanswered_failures(),
+            recovered: std::mem::take(&mut self.recovered),
             leaks,
             empty: self.empty_lanes(now),
             sweep,

@@ -180,6 +180,7 @@ async fn delays_that_end_are_repeated_and_begin_anew_after_a_success() {
     backend.state().refuses = None;
     sleep(ms(200)).await;
     assert_eq!(pool.snapshot().sizes.idle, 1);
+    sleep(s(2)).await;
     backend.state().refuses = Some("down again");
     pool.acquire().await.unwrap().mark_broken();
     let before = backend.state().attempts;

@@ -177,6 +177,26 @@ async fn says_when_connecting_fails_and_when_it_works_again() {
     assert_eq!(text.matches("connecting works again").count(), 1, "{text}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn it_does_not_work_again_while_what_is_made_breaks_at_once() {
+    Log::listen();
+    let backend = Backend::default();
+    backend.state().broken_below = u32::MAX;
+    let limits = Limits::new(n(1)).with_min_size(1).unwrap();
+    let _pool = pool_with(&backend, limits, Times::new());
+    sleep(s(1)).await;
+    backend.state().broken_below = 0;
+    sleep(ms(500)).await;
+    backend.crash();
+    sleep(s(1)).await;
+    let text = Log::text();
+    assert_eq!(text.matches("connecting fails ").count(), 1, "{text}");
+    assert_eq!(text.matches("connecting works again").count(), 0, "{text}");
+    sleep(s(2)).await;
+    let text = Log::text();
+    assert_eq!(text.matches("connecting works again").count(), 1, "{text}");
+}
+
 /// What was logged in this thread, which is that of one test. For all threads there is one listener:
 /// what a thread says first, while others have none, may otherwise never be heard.
 struct Log;

@@ -141,6 +141,11 @@ impl<R: Lend> Book<R> {
             // Those that were begun together fail together: that is one failure.
             Some(failing) if begun < failing.at => {
                 fx.causes.push(std::mem::replace(&mut failing.cause, cause));
+                // Those who came after the failure wait for the next try.
+                if failing.retry_at.is_some() {
+                    let come_by = failing.at;
+                    self.refuse_uncovered(lane, come_by, now, fx);
+                }
             }
             failing => {
                 let trouble = Trouble {
@@ -159,7 +164,8 @@ impl<R: Lend> Book<R> {
         }
     }
 
-    /// When connecting is tried again. With nothing left to lend, all who wait are told that it failed.
+    /// When connecting is tried again. With nothing left to lend, those who wait are told that it
+    /// failed.
     pub(crate) fn retry(
         &mut self,
         lane: u32,
@@ -173,12 +179,26 @@ impl<R: Lend> Book<R> {
         failing.retry_at = Some(retry_at);
         fx.poke = true;
         fx.changed = true;
-        while self.lanes[lane].is_down()
-            && !self.lanes[lane].waiters.is_empty()
-            && let Some(error) = self.down(&self.lanes[lane], now)
-        {
-            let waiter = self.lanes[lane].waiters.head();
-            self.refuse(waiter, error, fx);
+        self.refuse_uncovered(lane, now, now, fx);
+    }
+
+    /// With nothing left to lend, refuses those of whom came until then for whom no connection is
+    /// coming: the last in the queue.
+    fn refuse_uncovered(&mut self, lane: u32, come_by: Instant, now: Instant, fx: &mut Effects<R>) {
+        let it = &self.lanes[lane];
+        if !it.is_down() {
+            return;
+        }
+        let mut waiter = it.waiters.tail();
+        for _ in 0..it.uncovered(self.max_leases) {
+            let it = &self.lanes[lane];
+            let before = it.waiters.before(&self.waiters, waiter);
+            if self.waiters[waiter].since <= come_by
+                && let Some(error) = self.down(it, now)
+            {
+                self.refuse(waiter, error, fx);
+            }
+            waiter = before;
         }
     }
 }

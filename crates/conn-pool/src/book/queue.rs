@@ -156,7 +156,8 @@ impl<R: Lend> Book<R> {
         let it = &self.lanes[lane];
         let retry_at = it.failing.as_ref()?.retry_at?;
         let retry_in = retry_at.saturating_duration_since(now);
-        if it.is_down() && retry_in >= self.patience(it) {
+        let is_covered = it.waiting < it.coming().saturating_mul(self.max_leases);
+        if it.is_down() && !is_covered && retry_in >= self.patience(it) {
             self.down(it, now)
         } else {
             None

@@ -149,6 +149,16 @@ impl List {
         self.head
     }
 
+    /// The last, or [`NONE`].
+    pub(crate) const fn tail(&self) -> u32 {
+        self.tail
+    }
+
+    /// The one before one that stands in it, or [`NONE`].
+    pub(crate) fn before<T: Linked>(&self, slab: &Slab<T>, id: u32) -> u32 {
+        slab[id].links().prev
+    }
+
     /// The next of one that stands in it, or [`NONE`].
     pub(crate) fn after<T: Linked>(&self, slab: &Slab<T>, id: u32) -> u32 {
         slab[id].links().next

@@ -154,7 +154,7 @@ async fn one_that_was_begun_before_another_failed_says_nothing_new() {
         .layer(backend.clone());
     let refused = futures_util::future::join(pool.acquire(), pool.acquire()).await;
     assert!(refused.0.is_err() && refused.1.is_err());
-    sleep(ms(50)).await;
+    sleep(ms(20)).await;
     assert_eq!(pool.snapshot().failed, 2);
     backend.state().refuses = None;
     backend.state().slower_by = ms(0);

@@ -5,6 +5,7 @@ mod body;
 mod closing;
 mod connecting;
 mod deaths;
+mod failing;
 mod health;
 mod http1;
 mod invariant;

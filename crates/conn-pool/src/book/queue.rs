@@ -157,7 +157,8 @@ impl<R: Lend> Book<R> {
         let retry_at = it.failing.as_ref()?.retry_at?;
         let retry_in = retry_at.saturating_duration_since(now);
         let is_covered = it.waiting < it.coming().saturating_mul(self.max_leases);
-        if it.is_down() && !is_covered && retry_in >= self.patience(it) {
+        // Who comes when a try is due makes it, though it may be refused itself.
+        if it.is_down() && !is_covered && retry_at > now && retry_in >= self.patience(it) {
             self.down(it, now)
         } else {
             None

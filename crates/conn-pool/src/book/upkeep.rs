@@ -42,8 +42,9 @@ impl<R: Lend> Book<R> {
         for lane in self.waiting.clone() {
             self.serve(lane, now, fx);
         }
-        self.expire_waiters(now, fx);
+        // Before those without patience are refused, the try that they ask for is begun.
         let connect = self.plan(now, fx);
+        self.expire_waiters(now, fx);
         let leaks = self.leaks(now);
         let sweep = self.is_sweep_due(now);
         self.armed = self.next(now);

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mainstay_conn_pool::{AcquireError, Limits, Pool, PoolLayer};
+use mainstay_conn_pool::{AcquireError, Limits, Pool, PoolLayer, Times};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, service_fn};
 
-use crate::support::{Backend, Conn, Refused, ms, n, s};
+use crate::support::{Backend, Conn, Refused, ms, n, pool_with, s, settle};
 
 /// A pool whose attempts take as long as it says, and fail if it says so; then all is well.
 fn scripted(
@@ -152,4 +152,21 @@ async fn of_shared_ones_one_that_is_coming_is_enough_for_all() {
     let refused = timeout(s(2), refused).await.unwrap();
     assert!(refused.iter().all(Result::is_err));
     assert_eq!(pool.snapshot().timed_out, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_patience_makes_the_try_that_is_due_though_refused() {
+    let backend = Backend::default();
+    backend.state().refuses = Some("down");
+    let times = Times::new().with_fail_fast_after(ms(0));
+    let pool = pool_with(&backend, Limits::new(n(2)), times);
+    pool.acquire().await.unwrap_err();
+    backend.state().refuses = None;
+    pool.acquire().await.unwrap_err();
+    assert_eq!(backend.state().attempts, 1, "none is due");
+    sleep(ms(100)).await;
+    pool.acquire().await.unwrap_err();
+    settle().await;
+    assert_eq!(backend.state().attempts, 2);
+    pool.acquire().await.unwrap();
 }

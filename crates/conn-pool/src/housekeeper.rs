@@ -25,7 +25,7 @@ const FALLBACK: Duration = Duration::from_secs(1);
 
 /// The task that does what the book wants done: only it starts others. It ends when the pool is closed
 /// and its connections are gone.
-pub(crate) struct Housekeeper<M, K, B, I, R> {
+pub(crate) struct Housekeeper<M, K, B, I, R: Lend> {
     pub(crate) desk: Arc<Desk<R>>,
     pub(crate) lanes: Arc<Lanes<K>>,
     pub(crate) connector: M,
@@ -34,10 +34,12 @@ pub(crate) struct Housekeeper<M, K, B, I, R> {
     pub(crate) delays: HashMap<u32, (I, Duration)>,
     pub(crate) times: Times,
     pub(crate) name: Option<Arc<str>>,
+    /// Made before its task is, which may end before it begins.
+    pub(crate) _attendance: Attendance<R>,
 }
 
 /// Says that there is no housekeeper any more, however it ended.
-struct Attendance<R: Lend>(Arc<Desk<R>>);
+pub(crate) struct Attendance<R: Lend>(pub(crate) Arc<Desk<R>>);
 
 /// A slot in which a connection is being made: made or failed, and never forgotten.
 struct Reservation<R: Lend> {
@@ -76,7 +78,6 @@ where
     where
         L: Lending<M::Response> + sealed::Lending<M::Response, Ref = R>,
     {
-        let _attendance = Attendance(self.desk.clone());
         loop {
             let now = Instant::now();
             let work = self.desk.enter(|book, fx| book.work(now, fx));

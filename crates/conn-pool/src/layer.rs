@@ -14,7 +14,7 @@ use crate::backoff::Backoff;
 use crate::book::Book;
 use crate::connection::Connection;
 use crate::desk::Desk;
-use crate::housekeeper::Housekeeper;
+use crate::housekeeper::{Attendance, Housekeeper};
 use crate::lanes::Lanes;
 use crate::lending::{Lending, Shared, Whole};
 use crate::limits::{Counts, KeyedLimits, Limits};
@@ -144,6 +144,7 @@ where
             delays: HashMap::new(),
             times: self.times,
             name: self.name.clone(),
+            _attendance: Attendance(desk.clone()),
         };
         tokio::spawn(housekeeper.run::<L>());
         Pool::new(desk, lanes, self.name.clone())

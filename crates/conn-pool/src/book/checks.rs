@@ -113,6 +113,7 @@ impl<R: Lend> Book<R> {
     pub(super) fn probe(&mut self, id: u32) {
         let slot = &mut self.slots[id];
         slot.probing = true;
+        slot.for_lease = false;
         let one = slot.lend();
         self.checks.push(Checkup { slot: id, one });
     }
@@ -140,40 +141,36 @@ impl<R: Lend> Book<R> {
             self.mourn(id, now, fx);
         }
         let slot = &mut self.slots[id];
-        if std::mem::take(&mut slot.probing) {
-            let is_open = matches!(slot.state, State::Idle | State::Lent);
-            if passed && is_open {
-                self.settle(id, now, fx);
-            } else {
-                self.retire(id, CloseReason::CheckFailed, now, fx);
-                self.finish(id, fx);
-            }
-            return;
-        }
+        slot.probing = false;
         let (lane, for_lease) = (slot.lane, slot.for_lease);
         let it = &mut self.lanes[lane];
-        if !passed {
-            slot.doomed.get_or_insert(CloseReason::CheckFailed);
-            slot.drain_by = later(now, self.times.drain_within);
-            self.set(id, State::Retired);
-            self.finish(id, fx);
-            if for_lease {
-                // The others are checked all at once, not one after the other by who comes for them,
-                // and a new one is made meanwhile.
-                let it = &mut self.lanes[lane];
-                it.distrusted = true;
-                it.doubted_at = Some(now);
-                self.serve(lane, now, fx);
+        match slot.state {
+            State::Checking if passed => {
+                it.distrusted = false;
+                if for_lease {
+                    it.levels.insert(&mut self.slots, id, 0);
+                } else {
+                    it.levels.insert_last(&mut self.slots, id, 0);
+                }
+                self.set(id, State::Idle);
+                self.settle(id, now, fx);
             }
-            return;
+            State::Checking => {
+                slot.doomed = Some(CloseReason::CheckFailed);
+                self.set(id, State::Retired);
+                self.finish(id, fx);
+            }
+            State::Idle | State::Lent if passed => self.settle(id, now, fx),
+            State::Idle | State::Lent => self.retire(id, CloseReason::CheckFailed, now, fx),
+            _ => self.finish(id, fx),
         }
-        it.distrusted = false;
-        if for_lease {
-            it.levels.insert(&mut self.slots, id, 0);
-        } else {
-            it.levels.insert_last(&mut self.slots, id, 0);
+        if for_lease && !passed {
+            // The others are checked all at once, not one after the other by who comes for them, and
+            // a new one is made meanwhile.
+            let it = &mut self.lanes[lane];
+            it.distrusted = true;
+            it.doubted_at = Some(now);
+            self.serve(lane, now, fx);
         }
-        self.set(id, State::Idle);
-        self.settle(id, now, fx);
     }
 }

@@ -108,14 +108,20 @@ impl<R: Lend> Book<R> {
         if !matches!(slot.state, State::Retired | State::Closing) {
             slot.doomed.get_or_insert(reason);
         }
-        if !matches!(slot.state, State::Idle | State::Lent) {
-            return;
+        let drain_by = later(now, self.times.drain_within);
+        match slot.state {
+            State::Idle | State::Lent => {
+                if load < self.max_leases {
+                    let levels = &mut self.lanes[lane].levels;
+                    levels.remove(&mut self.slots, id, load);
+                }
+            }
+            // Its check goes on, but it is not counted on any more. One that is whole and being asked
+            // is not being checked.
+            State::Checking => slot.probing = self.max_leases > 1 || !slot.asking,
+            _ => return,
         }
-        slot.drain_by = later(now, self.times.drain_within);
-        if load < self.max_leases {
-            let levels = &mut self.lanes[lane].levels;
-            levels.remove(&mut self.slots, id, load);
-        }
+        self.slots[id].drain_by = drain_by;
         self.set(id, State::Retired);
         fx.poke = true;
         self.finish(id, fx);

@@ -14,7 +14,8 @@ use std::future::{Future, ready};
 /// }
 /// ```
 pub trait Connection: Send + 'static {
-    /// Whether it is of no use any more. Asked before each lease and after it, so it must be quick.
+    /// Whether it is of no use any more. Asked when it is lent without a wait, when it is given back,
+    /// and [once a second](crate::Times::with_sweep_every) while nobody has it, so it must be quick.
     fn is_broken(&self) -> bool {
         false
     }

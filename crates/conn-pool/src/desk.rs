@@ -3,7 +3,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use crate::book::{Book, Effects, Grant, Joined, Lend};
+use crate::book::{Book, Condition, Effects, Grant, Joined, Lend};
 use crate::error::AcquireError;
 use crate::sync::{AtomicBool, Bell, Mutex, Ordering};
 
@@ -45,9 +45,9 @@ impl<R: Lend> Desk<R> {
     }
 
     /// A lease ends.
-    pub(crate) fn give_back(&self, note: u32, one: R, broken: bool, now: Instant) {
+    pub(crate) fn give_back(&self, note: u32, one: R, condition: Condition, now: Instant) {
         let mut book = self.book.lock();
-        let one = if broken {
+        let one = if condition != Condition::Good {
             one
         } else {
             match book.give_back_quickly(note, one, now) {
@@ -66,7 +66,7 @@ impl<R: Lend> Desk<R> {
             }
         };
         let mut fx = Effects::none();
-        book.give_back(note, one, broken, now, &mut fx);
+        book.give_back(note, one, condition, now, &mut fx);
         drop(book);
         self.follow_up(fx);
     }

@@ -74,6 +74,16 @@ pub struct ConnectAborted {
     pub(crate) panicked: bool,
 }
 
+/// The connection was made, and broke before it was of any use to anybody: within a second or two.
+///
+/// Of those that do so in a row the first is replaced at once, and the others with the delays of a
+/// connector that fails. One that [is broken](crate::Connection::is_broken) when it is made has failed
+/// to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShortLived {
+    pub(crate) lived: Duration,
+}
+
 /// Leases were still out when the time to [drain](crate::Pool::drain) was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotDrained {
@@ -195,7 +205,7 @@ impl Error for BackendDown {
     }
 }
 
-// === impl Closed, ConnectTimedOut, ConnectAborted, NotDrained ===
+// === impl Closed, ConnectTimedOut, ConnectAborted, ShortLived, NotDrained ===
 
 impl Closed {
     /// The name of the pool.
@@ -234,6 +244,26 @@ impl fmt::Display for ConnectAborted {
 }
 
 impl Error for ConnectAborted {}
+
+impl ShortLived {
+    /// For how long the connection was taken for good; zero if it was broken when it was made.
+    #[must_use]
+    pub const fn lived(&self) -> Duration {
+        self.lived
+    }
+}
+
+impl fmt::Display for ShortLived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.lived.is_zero() {
+            f.write_str("connection was broken when it was made")
+        } else {
+            write!(f, "connection broke {:?} after it was made", self.lived)
+        }
+    }
+}
+
+impl Error for ShortLived {}
 
 impl NotDrained {
     /// What was left of the pool.

@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 use tracing::{debug, info, warn};
 
-use crate::book::{Checkup, Goner, Lend, Recovery, Work};
+use crate::book::{Checkup, Goner, Lend, Work};
 use crate::connection::Connection;
 use crate::desk::Desk;
-use crate::error::{Cause, ConnectAborted, ConnectTimedOut};
+use crate::error::{Cause, ConnectAborted, ConnectTimedOut, ShortLived};
 use crate::lanes::Lanes;
 use crate::lending::{Lending, sealed};
 use crate::times::{Times, later};
@@ -25,7 +25,7 @@ const FALLBACK: Duration = Duration::from_secs(1);
 
 /// The task that does what the book wants done: only it starts others. It ends when the pool is closed
 /// and its connections are gone.
-pub(crate) struct Housekeeper<M, K, B, I, R> {
+pub(crate) struct Housekeeper<M, K, B, I, R: Lend> {
     pub(crate) desk: Arc<Desk<R>>,
     pub(crate) lanes: Arc<Lanes<K>>,
     pub(crate) connector: M,
@@ -34,10 +34,12 @@ pub(crate) struct Housekeeper<M, K, B, I, R> {
     pub(crate) delays: HashMap<u32, (I, Duration)>,
     pub(crate) times: Times,
     pub(crate) name: Option<Arc<str>>,
+    /// Made before its task is, which may end before it begins.
+    pub(crate) _attendance: Attendance<R>,
 }
 
 /// Says that there is no housekeeper any more, however it ended.
-struct Attendance<R: Lend>(Arc<Desk<R>>);
+pub(crate) struct Attendance<R: Lend>(pub(crate) Arc<Desk<R>>);
 
 /// A slot in which a connection is being made: made or failed, and never forgotten.
 struct Reservation<R: Lend> {
@@ -76,7 +78,6 @@ where
     where
         L: Lending<M::Response> + sealed::Lending<M::Response, Ref = R>,
     {
-        let _attendance = Attendance(self.desk.clone());
         loop {
             let now = Instant::now();
             let work = self.desk.enter(|book, fx| book.work(now, fx));
@@ -104,8 +105,10 @@ where
             check,
             abort,
             failed,
+            recovered,
             leaks,
             empty,
+            sweep,
             next: _,
             over: _,
         } = work;
@@ -121,6 +124,13 @@ where
         for one in abort {
             warn!(name = self.name.as_deref(), "connection did not drain");
             tokio::spawn(async move { one.abort() });
+        }
+        if sweep {
+            self.sweep();
+        }
+        for lane in recovered {
+            self.delays.remove(&lane);
+            info!(name = self.name.as_deref(), "connecting works again");
         }
         for (lane, first) in failed {
             self.put_off(lane, first);
@@ -152,7 +162,14 @@ where
         tokio::spawn(async move {
             let connecting = connect(connector, (*key).clone());
             match timeout(within, connecting).await {
-                Ok(Ok(connection)) => reservation.fill(L::wrap(connection)),
+                Ok(Ok(connection)) => {
+                    let one = L::wrap(connection);
+                    if one.is_broken() {
+                        reservation.spoil(one);
+                    } else {
+                        reservation.fill(one);
+                    }
+                }
                 Ok(Err(cause)) => reservation.fail(cause.into()),
                 Err(_) => reservation.fail(Arc::new(ConnectTimedOut { within })),
             }
@@ -219,6 +236,19 @@ where
         });
     }
 
+    /// Asks those that can be lent whether they are broken, one after the other.
+    fn sweep(&self) {
+        let mut from = 0;
+        while let Some(question) = self.desk.read(|book| book.ask(from)) {
+            from = question.slot + 1;
+            let ask = AssertUnwindSafe(|| question.one.is_broken());
+            let broken = catch_unwind(ask).unwrap_or(true);
+            let now = Instant::now();
+            self.desk
+                .enter(|book, fx| book.answered(question, broken, now, fx));
+        }
+    }
+
     /// Connecting failed: asks the caller's delays when to try again.
     fn put_off(&mut self, lane: u32, first: bool) {
         let former = self.delays.remove(&lane).filter(|_| !first);
@@ -250,12 +280,19 @@ impl<R: Lend> Reservation<R> {
     fn fill(mut self, one: R) {
         self.pending = false;
         let (jitter, now) = (rand::random(), Instant::now());
-        let recovery = self
-            .desk
+        self.desk
             .enter(|book, fx| book.connected(self.slot, one, jitter, now, fx));
-        if recovery == Recovery::Recovered {
-            info!(name = self.name.as_deref(), "connecting works again");
-        }
+    }
+
+    /// It was made, and is broken.
+    fn spoil(mut self, one: R) {
+        self.pending = false;
+        let lived = Duration::ZERO;
+        let cause: Cause = Arc::new(ShortLived { lived });
+        self.log(&cause);
+        let now = Instant::now();
+        self.desk
+            .enter(|book, fx| book.stillborn(self.slot, one, cause, now, fx));
     }
 
     fn fail(mut self, cause: Cause) {
@@ -264,14 +301,15 @@ impl<R: Lend> Reservation<R> {
 
     fn settle(&mut self, cause: Cause) {
         self.pending = false;
-        debug!(
-            name = self.name.as_deref(),
-            error = &*cause as &dyn Error,
-            "could not connect"
-        );
+        self.log(&cause);
         let now = Instant::now();
         self.desk
             .enter(|book, fx| book.failed(self.slot, cause, now, fx));
+    }
+
+    fn log(&self, cause: &Cause) {
+        let (name, error) = (self.name.as_deref(), &**cause as &dyn Error);
+        debug!(name, error, "could not connect");
     }
 }
 

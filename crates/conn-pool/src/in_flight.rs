@@ -119,7 +119,7 @@ impl<C: Connection, L: Lending<C>> Drop for InFlight<C, L> {
         if let Some(lease) = self.0.take()
             && !lease.is_reusable()
         {
-            lease.mark_broken();
+            lease.mark_unfit();
         }
     }
 }

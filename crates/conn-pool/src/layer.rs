@@ -14,7 +14,7 @@ use crate::backoff::Backoff;
 use crate::book::Book;
 use crate::connection::Connection;
 use crate::desk::Desk;
-use crate::housekeeper::Housekeeper;
+use crate::housekeeper::{Attendance, Housekeeper};
 use crate::lanes::Lanes;
 use crate::lending::{Lending, Shared, Whole};
 use crate::limits::{Counts, KeyedLimits, Limits};
@@ -90,8 +90,8 @@ impl<K, L, B> PoolLayer<K, L, B> {
         self
     }
 
-    /// Delays between tries to connect while these fail, anew after each success. When they come to
-    /// an end the last is repeated.
+    /// Delays between tries to connect while these fail; anew once a connection has served a lease well
+    /// or has lived for a second. When they come to an end the last is repeated.
     pub fn with_backoff<F, I>(self, backoff: F) -> PoolLayer<K, L, F>
     where
         F: Fn() -> I,
@@ -144,6 +144,7 @@ where
             delays: HashMap::new(),
             times: self.times,
             name: self.name.clone(),
+            _attendance: Attendance(desk.clone()),
         };
         tokio::spawn(housekeeper.run::<L>());
         Pool::new(desk, lanes, self.name.clone())

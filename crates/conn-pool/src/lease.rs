@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::book::Grant;
+use crate::book::{Condition, Grant};
 use crate::connection::Connection;
 use crate::desk::Desk;
 use crate::lending::{Lending, Whole};
@@ -63,9 +63,18 @@ impl<'p, C: Connection, L: Lending<C>> Lease<'p, C, L> {
     /// Says that the connection is broken: nobody gets it any more, and it is closed when all have
     /// given it back.
     pub fn mark_broken(&self) {
+        self.report(Condition::Broken);
+    }
+
+    /// As `mark_broken`, of one that may be as good as ever, but for what was done with it.
+    pub(crate) fn mark_unfit(&self) {
+        self.report(Condition::Unfit);
+    }
+
+    fn report(&self, condition: Condition) {
         let now = Instant::now();
         self.desk
-            .enter(|book, fx| book.report_broken(self.note, now, fx));
+            .enter(|book, fx| book.report(self.note, condition, now, fx));
     }
 
     /// How long ago the connection was made.
@@ -133,11 +142,18 @@ impl<C: Connection, L: Lending<C>> Drop for Lease<'_, C, L> {
             return;
         };
         // A panic here would abort the process if one is under way.
-        let ask =
-            AssertUnwindSafe(|| one.is_broken() || (thread::panicking() && !one.is_reusable()));
-        let broken = catch_unwind(ask).unwrap_or(true);
+        let ask = AssertUnwindSafe(|| {
+            if one.is_broken() {
+                Condition::Broken
+            } else if thread::panicking() && !one.is_reusable() {
+                Condition::Unfit
+            } else {
+                Condition::Good
+            }
+        });
+        let condition = catch_unwind(ask).unwrap_or(Condition::Broken);
         let now = Instant::now();
-        self.desk.give_back(self.note, one, broken, now);
+        self.desk.give_back(self.note, one, condition, now);
     }
 }
 

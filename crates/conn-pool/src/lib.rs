@@ -106,7 +106,8 @@ pub use body::{LentBody, Read};
 pub use connection::Connection;
 pub use dispatch::{Dispatch, DispatchBy};
 pub use error::{
-    AcquireError, BackendDown, Closed, ConnectAborted, ConnectTimedOut, NotDrained, Sizes, TimedOut,
+    AcquireError, BackendDown, Closed, ConnectAborted, ConnectTimedOut, NotDrained, ShortLived,
+    Sizes, TimedOut,
 };
 pub use in_flight::{Answered, Serves, Until};
 pub use layer::PoolLayer;

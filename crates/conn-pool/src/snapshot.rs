@@ -56,7 +56,7 @@ pub struct Snapshot {
     pub refused: u64,
     /// Connections made so far.
     pub created: u64,
-    /// Times that connecting failed.
+    /// Times that connecting failed, or what it made was [of no use](crate::ShortLived).
     pub failed: u64,
     pub(crate) waits: [u64; WAITS],
     pub(crate) closed: [u64; REASONS],

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 /// | idle, while there are more than `min_size` | 10 min |
 /// | idle before a check precedes the next lease | 1 s |
 /// | a check | 1 s |
+/// | between times that those not lent are asked whether they are broken | 1 s |
 /// | between checks in the background | none are made |
 /// | draining: from retirement to the last lease's end | 30 s |
 /// | closing | 5 s |
@@ -28,6 +29,7 @@ pub struct Times {
     pub(crate) idle_for: Duration,
     pub(crate) check_after_idle: Duration,
     pub(crate) check_within: Duration,
+    pub(crate) sweep_every: Duration,
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) drain_within: Duration,
     pub(crate) close_within: Duration,
@@ -50,6 +52,7 @@ impl Times {
             idle_for: Duration::from_secs(10 * 60),
             check_after_idle: Duration::from_secs(1),
             check_within: Duration::from_secs(1),
+            sweep_every: Duration::from_secs(1),
             keep_alive: None,
             drain_within: Duration::from_secs(30),
             close_within: Duration::from_secs(5),
@@ -129,6 +132,20 @@ impl Times {
             return Err(InvalidTimes("the time to check must not be zero"));
         }
         self.check_within = within;
+        Ok(self)
+    }
+
+    /// How often connections are asked in the background whether they
+    /// [are broken](crate::Connection::is_broken): idle ones, and shared ones always. One that dies
+    /// while it is idle is closed, and replaced if it is needed, that much later at the latest.
+    ///
+    /// # Errors
+    /// If it is zero.
+    pub const fn with_sweep_every(mut self, every: Duration) -> Result<Self, InvalidTimes> {
+        if every.is_zero() {
+            return Err(InvalidTimes("the time between sweeps must not be zero"));
+        }
+        self.sweep_every = every;
         Ok(self)
     }
 

@@ -18,7 +18,10 @@ impl<R: Lend> Book<R> {
                 State::Connecting | State::Closing | State::Abandoned => assert!(!is_here),
                 _ if self.max_leases > 1 => assert!(is_here),
                 State::Checking => assert!(!is_here),
-                _ => assert_eq!(is_here, slot.leases == 0),
+                _ => {
+                    let is_away = slot.leases > 0 || slot.probing || slot.asking;
+                    assert_eq!(is_here, !is_away);
+                }
             }
         }
         assert_eq!(census, self.census);

@@ -1,6 +1,6 @@
 use tokio::time::Instant;
 
-use super::lane::Failing;
+use super::lane::{Failing, Trouble};
 use super::slot::{Slot, State};
 use super::{Book, Effects, Lend};
 use crate::error::Cause;
@@ -9,15 +9,6 @@ use crate::times::{cut, later};
 
 /// By how much of itself a lifetime or a keep-alive time may be cut.
 pub(super) const JITTER: f64 = 0.1;
-
-/// A connection came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recovery {
-    /// Connecting had failed before.
-    Recovered,
-    /// It had not.
-    AsEver,
-}
 
 impl<R: Lend> Book<R> {
     /// Begins as many connections as are wanted and allowed: gives their slots and lanes.
@@ -88,7 +79,7 @@ impl<R: Lend> Book<R> {
         jitter: f64,
         now: Instant,
         fx: &mut Effects<R>,
-    ) -> Recovery {
+    ) {
         let slot = &mut self.slots[id];
         slot.born = now;
         slot.idle_since = now;
@@ -105,46 +96,76 @@ impl<R: Lend> Book<R> {
         self.tally.created += 1;
         fx.poke = true;
         fx.changed = true;
+        fx.causes.extend(failing.map(|failing| failing.cause));
         self.settle(id, now, fx);
-        match failing {
-            Some(failing) => {
-                fx.causes.push(failing.cause);
-                Recovery::Recovered
-            }
-            None => Recovery::AsEver,
-        }
     }
 
-    /// Connecting failed. The housekeeper is to say when it is [tried again](Self::retry).
+    /// Connecting failed.
     pub(crate) fn failed(&mut self, id: u32, cause: Cause, now: Instant, fx: &mut Effects<R>) {
         let (lane, begun) = (self.slots[id].lane, self.slots[id].born);
         self.remove(id, fx);
+        self.fail(lane, begun, cause, now, fx);
+    }
+
+    /// A connection was made, and is broken already: that is a failure to make it.
+    pub(crate) fn stillborn(
+        &mut self,
+        id: u32,
+        one: R,
+        cause: Cause,
+        now: Instant,
+        fx: &mut Effects<R>,
+    ) {
+        let slot = &mut self.slots[id];
+        let (lane, begun) = (slot.lane, slot.born);
+        slot.home = Some(one);
+        self.hand_to_close(id, CloseReason::Broken, fx);
+        self.fail(lane, begun, cause, now, fx);
+    }
+
+    /// What was begun then came to nothing. The housekeeper is to say when it is
+    /// [tried again](Self::retry).
+    pub(super) fn fail(
+        &mut self,
+        lane: u32,
+        begun: Instant,
+        cause: Cause,
+        now: Instant,
+        fx: &mut Effects<R>,
+    ) {
         self.tally.failed += 1;
+        fx.poke = true;
         fx.causes.extend(self.last_failure.replace(cause.clone()));
         let it = &mut self.lanes[lane];
         match &mut it.failing {
             // Those that were begun together fail together: that is one failure.
             Some(failing) if begun < failing.at => {
                 fx.causes.push(std::mem::replace(&mut failing.cause, cause));
+                // Those who came after the failure wait for the next try.
+                if failing.retry_at.is_some() {
+                    let come_by = failing.at;
+                    self.refuse_uncovered(lane, come_by, now, fx);
+                }
             }
             failing => {
+                let trouble = Trouble {
+                    at: now,
+                    failed: true,
+                };
+                let former = it.trouble.replace(trouble);
                 let former = failing.replace(Failing {
                     cause,
                     at: now,
-                    first: true,
+                    first: former.is_none_or(|former| !former.failed),
                     retry_at: None,
                 });
-                if let Some(former) = former {
-                    if let Some(failing) = failing {
-                        failing.first = false;
-                    }
-                    fx.causes.push(former.cause);
-                }
+                fx.causes.extend(former.map(|former| former.cause));
             }
         }
     }
 
-    /// When connecting is tried again. With nothing left to lend, all who wait are told that it failed.
+    /// When connecting is tried again. With nothing left to lend, those who wait are told that it
+    /// failed.
     pub(crate) fn retry(
         &mut self,
         lane: u32,
@@ -158,12 +179,26 @@ impl<R: Lend> Book<R> {
         failing.retry_at = Some(retry_at);
         fx.poke = true;
         fx.changed = true;
-        while self.lanes[lane].is_down()
-            && !self.lanes[lane].waiters.is_empty()
-            && let Some(error) = self.down(&self.lanes[lane], now)
-        {
-            let waiter = self.lanes[lane].waiters.head();
-            self.refuse(waiter, error, fx);
+        self.refuse_uncovered(lane, now, now, fx);
+    }
+
+    /// With nothing left to lend, refuses those of whom came until then for whom no connection is
+    /// coming: the last in the queue.
+    fn refuse_uncovered(&mut self, lane: u32, come_by: Instant, now: Instant, fx: &mut Effects<R>) {
+        let it = &self.lanes[lane];
+        if !it.is_down() {
+            return;
+        }
+        let mut waiter = it.waiters.tail();
+        for _ in 0..it.uncovered(self.max_leases) {
+            let it = &self.lanes[lane];
+            let before = it.waiters.before(&self.waiters, waiter);
+            if self.waiters[waiter].since <= come_by
+                && let Some(error) = self.down(it, now)
+            {
+                self.refuse(waiter, error, fx);
+            }
+            waiter = before;
         }
     }
 }

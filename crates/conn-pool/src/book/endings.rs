@@ -108,14 +108,20 @@ impl<R: Lend> Book<R> {
         if !matches!(slot.state, State::Retired | State::Closing) {
             slot.doomed.get_or_insert(reason);
         }
-        if !matches!(slot.state, State::Idle | State::Lent) {
-            return;
+        let drain_by = later(now, self.times.drain_within);
+        match slot.state {
+            State::Idle | State::Lent => {
+                if load < self.max_leases {
+                    let levels = &mut self.lanes[lane].levels;
+                    levels.remove(&mut self.slots, id, load);
+                }
+            }
+            // Its check goes on, but it is not counted on any more. One that is whole and being asked
+            // is not being checked.
+            State::Checking => slot.probing = self.max_leases > 1 || !slot.asking,
+            _ => return,
         }
-        slot.drain_by = later(now, self.times.drain_within);
-        if load < self.max_leases {
-            let levels = &mut self.lanes[lane].levels;
-            levels.remove(&mut self.slots, id, load);
-        }
+        self.slots[id].drain_by = drain_by;
         self.set(id, State::Retired);
         fx.poke = true;
         self.finish(id, fx);
@@ -124,7 +130,7 @@ impl<R: Lend> Book<R> {
     /// Closes what is retired, or removes what was abandoned, if nobody has it any more.
     pub(super) fn finish(&mut self, id: u32, fx: &mut Effects<R>) {
         let slot = &self.slots[id];
-        if slot.leases > 0 || slot.probing {
+        if slot.leases > 0 || slot.probing || slot.asking {
             return;
         }
         match slot.state {
@@ -134,12 +140,16 @@ impl<R: Lend> Book<R> {
         }
     }
 
-    pub(super) fn begin_close(&mut self, id: u32, fx: &mut Effects<R>) {
+    fn begin_close(&mut self, id: u32, fx: &mut Effects<R>) {
+        let reason = self.slots[id].doomed.unwrap_or(CloseReason::Broken);
+        self.tally.close(reason);
+        self.hand_to_close(id, reason, fx);
+    }
+
+    pub(super) fn hand_to_close(&mut self, id: u32, reason: CloseReason, fx: &mut Effects<R>) {
         self.set(id, State::Closing);
         let slot = &mut self.slots[id];
-        let reason = slot.doomed.unwrap_or(CloseReason::Broken);
         let (home, spares) = (slot.home.take(), std::mem::take(&mut slot.spares));
-        self.tally.close(reason);
         if self.attended {
             self.closing.push(Goner {
                 slot: id,

@@ -18,6 +18,7 @@ pub(crate) struct Lane {
     /// Where it stands among the lanes that have waiters, or [`NONE`].
     pub(crate) at: u32,
     pub(crate) failing: Option<Failing>,
+    pub(crate) trouble: Option<Trouble>,
     /// Connections that were last good before this may have died with the one that told us.
     pub(crate) doubted_at: Option<Instant>,
     /// A connection did not pass the check before a lease: those still being checked are not
@@ -34,10 +35,19 @@ pub(crate) struct Failing {
     pub(crate) cause: Cause,
     /// When it failed last: a failure of an attempt begun before that says nothing new.
     pub(crate) at: Instant,
-    /// The first failure after a success.
+    /// The first failure since a connection proved good.
     pub(crate) first: bool,
     /// Unknown until the housekeeper has asked for the delay.
     pub(crate) retry_at: Option<Instant>,
+}
+
+/// Something went wrong, and no connection made since has proved good.
+pub(crate) struct Trouble {
+    /// When it went wrong last.
+    pub(crate) at: Instant,
+    /// Connecting failed. Else a connection broke as soon as it was made, which is forgiven once: its
+    /// successor is made without delay.
+    pub(crate) failed: bool,
 }
 
 /// A caller in the queue, or one whose lease is ready to be fetched.
@@ -70,6 +80,7 @@ impl Lane {
             waiting: 0,
             at: NONE,
             failing: None,
+            trouble: None,
             doubted_at: None,
             distrusted: false,
             replace: 0,

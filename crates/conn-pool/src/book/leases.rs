@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::lane::Note;
 use super::slab::NONE;
 use super::slot::State;
-use super::{Book, Effects, Grant, Lend};
+use super::{Book, Condition, Effects, Grant, Lend};
 use crate::snapshot::CloseReason;
 use crate::times::later;
 
@@ -59,9 +59,13 @@ impl<R: Lend> Book<R> {
     ) -> Result<Option<Waker>, R> {
         let id = self.notes[note].slot;
         let slot = &mut self.slots[id];
-        if slot.state != State::Lent || self.census.live() > self.counts.max_size {
+        if slot.state != State::Lent
+            || self.census.live() > self.counts.max_size
+            || self.lanes[slot.lane].trouble.is_some()
+        {
             return Err(one);
         }
+        slot.proven = true;
         if !self.waiting.is_empty() {
             let waiter = self.lanes[slot.lane].waiters.head();
             // Over many targets it may be due to another.
@@ -119,11 +123,16 @@ impl<R: Lend> Book<R> {
         &mut self,
         note: u32,
         one: R,
-        broken: bool,
+        condition: Condition,
         now: Instant,
         fx: &mut Effects<R>,
     ) {
         let id = self.notes.remove(note).slot;
+        match condition {
+            Condition::Good => self.prove(id, fx),
+            Condition::Broken => self.mourn(id, now, fx),
+            Condition::Unused | Condition::Unfit => {}
+        }
         let slot = &mut self.slots[id];
         let (lane, load) = (slot.lane, slot.leases);
         slot.leases = load - 1;
@@ -147,16 +156,25 @@ impl<R: Lend> Book<R> {
             self.slots[id].good_at = now;
             self.set(id, State::Idle);
         }
-        if broken {
-            self.break_down(id, now, fx);
-        } else {
-            self.settle(id, now, fx);
+        match condition {
+            Condition::Good | Condition::Unused => self.settle(id, now, fx),
+            Condition::Unfit | Condition::Broken => self.break_down(id, now, fx),
         }
     }
 
-    /// The one who has a connection says that it is broken, for everybody.
-    pub(crate) fn report_broken(&mut self, note: u32, now: Instant, fx: &mut Effects<R>) {
-        self.break_down(self.notes[note].slot, now, fx);
+    /// The one who has a connection says that it is broken, or unfit, for everybody.
+    pub(crate) fn report(
+        &mut self,
+        note: u32,
+        condition: Condition,
+        now: Instant,
+        fx: &mut Effects<R>,
+    ) {
+        let id = self.notes[note].slot;
+        if condition == Condition::Broken {
+            self.mourn(id, now, fx);
+        }
+        self.break_down(id, now, fx);
     }
 
     /// A lease ends, and its connection is the pool's no more.

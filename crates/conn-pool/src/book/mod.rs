@@ -8,10 +8,12 @@
 
 #[cfg(test)]
 mod audit;
+mod checks;
 mod connects;
 mod endings;
 mod lane;
 mod leases;
+mod lives;
 mod queue;
 mod slab;
 mod slot;
@@ -23,9 +25,11 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
-pub(crate) use self::connects::Recovery;
+#[cfg(test)]
+pub(crate) use self::checks::Question;
 use self::lane::{Lane, Note, Waiter};
 use self::slab::Slab;
+pub(crate) use self::slot::Condition;
 #[allow(unreachable_pub, reason = "in the bounds of a sealed trait")]
 pub use self::slot::Lend;
 use self::slot::{Census, Slot, State};
@@ -58,9 +62,13 @@ pub(crate) struct Book<R> {
     tickets: u64,
     /// When the housekeeper looks by itself.
     armed: Option<Instant>,
+    /// When those that can be lent are asked whether they are broken.
+    sweep_at: Option<Instant>,
     closing: Vec<Goner<R>>,
     checks: Vec<Checkup<R>>,
     aborts: Vec<R>,
+    /// The lanes that failed, and have had a connection since that proved good.
+    recovered: Vec<u32>,
     last_failure: Option<Cause>,
     tally: Tally,
 }
@@ -138,9 +146,11 @@ impl<R: Lend> Book<R> {
             census: Census::NONE,
             tickets: 0,
             armed: None,
+            sweep_at: None,
             closing: Vec::new(),
             checks: Vec::new(),
             aborts: Vec::new(),
+            recovered: Vec::new(),
             last_failure: None,
             tally: Tally::default(),
         }

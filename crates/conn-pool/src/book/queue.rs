@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::lane::{Lane, Waiter};
 use super::slab::NONE;
 use super::slot::State;
-use super::{Book, Effects, Grant, Joined, Lend};
+use super::{Book, Condition, Effects, Grant, Joined, Lend};
 use crate::error::{AcquireError, BackendDown, Closed, TimedOut};
 use crate::times::{Times, later};
 
@@ -91,7 +91,7 @@ impl<R: Lend> Book<R> {
         let Waiter { waker, outcome, .. } = self.waiters.remove(waiter);
         match outcome {
             Some(Ok(grant)) => {
-                self.give_back(grant.note, grant.one, false, now, fx);
+                self.give_back(grant.note, grant.one, Condition::Unused, now, fx);
                 (waker, None)
             }
             Some(Err(error)) => (waker, Some(error)),
@@ -156,7 +156,9 @@ impl<R: Lend> Book<R> {
         let it = &self.lanes[lane];
         let retry_at = it.failing.as_ref()?.retry_at?;
         let retry_in = retry_at.saturating_duration_since(now);
-        if it.is_down() && retry_in >= self.patience(it) {
+        let is_covered = it.waiting < it.coming().saturating_mul(self.max_leases);
+        // Who comes when a try is due makes it, though it may be refused itself.
+        if it.is_down() && !is_covered && retry_at > now && retry_in >= self.patience(it) {
             self.down(it, now)
         } else {
             None

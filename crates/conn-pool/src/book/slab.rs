@@ -78,9 +78,21 @@ impl<T> Slab<T> {
         self.len
     }
 
+    pub(crate) fn get(&self, id: u32) -> Option<&T> {
+        match self.entries.get(id as usize)? {
+            Entry::Taken(value) => Some(value),
+            Entry::Vacant(_) => None,
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..)
-            .zip(&self.entries)
+        self.iter_from(0)
+    }
+
+    pub(crate) fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, &T)> {
+        let entries = self.entries.get(first as usize..).unwrap_or_default();
+        (first..)
+            .zip(entries)
             .filter_map(|(id, entry)| match entry {
                 Entry::Taken(value) => Some((id, value)),
                 Entry::Vacant(_) => None,
@@ -115,6 +127,11 @@ impl Links {
         prev: NONE,
         next: NONE,
     };
+
+    /// The one before, or [`NONE`].
+    pub(crate) const fn before(&self) -> u32 {
+        self.prev
+    }
 }
 
 impl List {
@@ -130,6 +147,16 @@ impl List {
     /// The first, or [`NONE`].
     pub(crate) const fn head(&self) -> u32 {
         self.head
+    }
+
+    /// The last, or [`NONE`].
+    pub(crate) const fn tail(&self) -> u32 {
+        self.tail
+    }
+
+    /// The one before one that stands in it, or [`NONE`].
+    pub(crate) fn before<T: Linked>(&self, slab: &Slab<T>, id: u32) -> u32 {
+        slab[id].links().prev
     }
 
     /// The next of one that stands in it, or [`NONE`].
@@ -161,6 +188,19 @@ impl List {
             tail => slab[tail].links_mut().next = id,
         }
         self.tail = id;
+    }
+
+    /// Behind one that stands in it, or at the front if that is [`NONE`].
+    pub(crate) fn insert_behind<T: Linked>(&mut self, slab: &mut Slab<T>, id: u32, other: u32) {
+        if other == NONE {
+            return self.push_front(slab, id);
+        }
+        let next = std::mem::replace(&mut slab[other].links_mut().next, id);
+        *slab[id].links_mut() = Links { prev: other, next };
+        match next {
+            NONE => self.tail = id,
+            next => slab[next].links_mut().prev = id,
+        }
     }
 
     #[inline]

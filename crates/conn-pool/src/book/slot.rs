@@ -26,6 +26,18 @@ pub(crate) enum State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Census([u32; 7]);
 
+/// What is known of a connection whose lease ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It may be lent again.
+    Good,
+    /// So it may, but it came to nobody.
+    Unused,
+    /// It may not, though that is not to say that it is broken.
+    Unfit,
+    Broken,
+}
+
 /// What a lease lends: taken home when it ends.
 #[allow(unnameable_types, reason = "in the bounds of a sealed trait")]
 pub trait Lend: Sized {
@@ -56,10 +68,14 @@ pub(crate) struct Slot<R> {
     pub(crate) jitter: f64,
     /// It is being checked while others may have it.
     pub(crate) probing: bool,
+    /// It is being asked whether it is broken.
+    pub(crate) asking: bool,
     /// The check precedes a lease.
     pub(crate) for_lease: bool,
     /// It has been lent before.
     pub(crate) used: bool,
+    /// A lease of it went well, or it was seen to be good after a while.
+    pub(crate) proven: bool,
     /// Why it must not be lent any more, as soon as it can be closed.
     pub(crate) doomed: Option<CloseReason>,
     pub(crate) drain_by: Instant,
@@ -132,11 +148,18 @@ impl<R: Lend> Slot<R> {
             checked: now,
             jitter: 0.0,
             probing: false,
+            asking: false,
             for_lease: false,
             used: false,
+            proven: false,
             doomed: None,
             drain_by: now,
         }
+    }
+
+    /// The one before it in the list that it stands in, or [`NONE`].
+    pub(crate) const fn before(&self) -> u32 {
+        self.links.before()
     }
 
     #[inline]
@@ -194,6 +217,18 @@ impl Levels {
     /// Behind all others of its load: it was not lent of late.
     pub(crate) fn insert_last<R>(&mut self, slots: &mut Slab<Slot<R>>, id: u32, load: u32) {
         self.list(load).push_back(slots, id);
+        self.least = self.least.min(load as usize);
+    }
+
+    /// Behind another of its load, or before all if that is [`NONE`].
+    pub(crate) fn insert_behind<R>(
+        &mut self,
+        slots: &mut Slab<Slot<R>>,
+        id: u32,
+        load: u32,
+        other: u32,
+    ) {
+        self.list(load).insert_behind(slots, id, other);
         self.least = self.least.min(load as usize);
     }
 

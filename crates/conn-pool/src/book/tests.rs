@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use crate::book::{Book, Checkup, Effects, Goner, Grant, Joined, Lend, Work};
+use crate::book::{Book, Checkup, Condition, Effects, Goner, Grant, Joined, Lend, Question, Work};
 use crate::error::Cause;
 use crate::limits::{KeyedLimits, Limits};
 use crate::snapshot::CloseReason;
@@ -26,8 +26,13 @@ enum Op {
     Leave(usize),
     Fetch(usize),
     Connect(usize, bool),
+    /// It is made, and broken.
+    Spoil(usize),
     Close(usize),
     Check(usize, bool),
+    /// The housekeeper asks whether one is broken, or hears the answer.
+    Ask(u32),
+    Answer(bool),
     Report(usize),
     Advance(u64),
     Resize(u32),
@@ -50,6 +55,7 @@ struct Driver<R> {
     connecting: Vec<u32>,
     closing: Vec<Goner<R>>,
     checking: Vec<Checkup<R>>,
+    asking: Option<Question<R>>,
     /// What the model knows of connections that can be lent.
     open: Vec<Open>,
     clock: u32,
@@ -89,6 +95,7 @@ impl<R: Lend> Driver<R> {
             connecting: Vec::new(),
             closing: Vec::new(),
             checking: Vec::new(),
+            asking: None,
             open: Vec::new(),
             clock: 0,
             queues: vec![VecDeque::new(); 3],
@@ -105,12 +112,17 @@ impl<R: Lend> Driver<R> {
             Op::GiveBack(which, broken) => {
                 if let Some(Grant { one, note, .. }) = pick(&mut self.leases, which) {
                     let number = (self.number)(&one);
+                    let condition = if broken {
+                        Condition::Broken
+                    } else {
+                        Condition::Good
+                    };
                     let quick = match broken {
                         false => self.book.give_back_quickly(note, one, now),
                         true => Err(one),
                     };
                     if let Err(one) = quick {
-                        self.book.give_back(note, one, broken, now, &mut fx);
+                        self.book.give_back(note, one, condition, now, &mut fx);
                     }
                     self.model_return(number, broken);
                 }
@@ -158,6 +170,13 @@ impl<R: Lend> Driver<R> {
                     self.book.failed(slot, cause, now, &mut fx);
                 }
             }
+            Op::Spoil(which) => {
+                if let Some(slot) = pick(&mut self.connecting, which) {
+                    let one = (self.wrap)(u32::MAX);
+                    let cause: Cause = Arc::new(std::fmt::Error);
+                    self.book.stillborn(slot, one, cause, now, &mut fx);
+                }
+            }
             Op::Close(which) => {
                 if let Some(goner) = pick(&mut self.closing, which) {
                     self.book.closed(goner.slot, &mut fx);
@@ -168,11 +187,22 @@ impl<R: Lend> Driver<R> {
                     self.book.checked(slot, one, passed, now, &mut fx);
                 }
             }
+            Op::Ask(from) => {
+                if self.asking.is_none() {
+                    self.asking = self.book.ask(from);
+                }
+            }
+            Op::Answer(broken) => {
+                if let Some(question) = self.asking.take() {
+                    self.book.answered(question, broken, now, &mut fx);
+                }
+            }
             Op::Report(which) => {
                 if !self.leases.is_empty() {
                     let lease = &self.leases[which % self.leases.len()];
                     let number = (self.number)(&lease.one);
-                    self.book.report_broken(lease.note, now, &mut fx);
+                    self.book
+                        .report(lease.note, Condition::Broken, now, &mut fx);
                     self.open.retain(|open| open.number != number);
                 }
             }
@@ -329,6 +359,7 @@ impl<R: Lend> Driver<R> {
             Op::GiveBack(0, false),
             Op::Connect(0, true),
             Op::Check(0, true),
+            Op::Answer(false),
             Op::Leave(0),
             Op::Close(0),
         ] {
@@ -379,6 +410,9 @@ fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         12 => op(),
         2 => (0..20usize, prop::bool::weighted(0.7)).prop_map(|(it, passed)| Op::Check(it, passed)),
+        1 => (0..20usize).prop_map(Op::Spoil),
+        2 => (0..3u32).prop_map(Op::Ask),
+        2 => prop::bool::weighted(0.3).prop_map(Op::Answer),
         1 => (1..2000u64).prop_map(Op::Advance),
         1 => (1..8u32).prop_map(Op::Resize),
         1 => Just(Op::RetireAll),

@@ -20,10 +20,14 @@ pub(crate) struct Work<R> {
     pub(crate) abort: Vec<R>,
     /// Lanes that failed, to be told when to try again, and whether it is for the first time.
     pub(crate) failed: Vec<(u32, bool)>,
+    /// Lanes that failed, and do so no more.
+    pub(crate) recovered: Vec<u32>,
     /// Leases that last too long: for how long, and where they were asked for.
     pub(crate) leaks: Vec<(Duration, &'static Location<'static>)>,
     /// Lanes that can be forgotten.
     pub(crate) empty: Vec<u32>,
+    /// Those that can be lent are to be asked whether they are broken.
+    pub(crate) sweep: bool,
     /// When to come again, unless called before.
     pub(crate) next: Option<Instant>,
     /// Nothing is left, and nothing will come.
@@ -38,9 +42,11 @@ impl<R: Lend> Book<R> {
         for lane in self.waiting.clone() {
             self.serve(lane, now, fx);
         }
-        self.expire_waiters(now, fx);
+        // Before those without patience are refused, the try that they ask for is begun.
         let connect = self.plan(now, fx);
+        self.expire_waiters(now, fx);
         let leaks = self.leaks(now);
+        let sweep = self.is_sweep_due(now);
         self.armed = self.next(now);
         Work {
             connect,
@@ -48,88 +54,13 @@ impl<R: Lend> Book<R> {
             check: std::mem::take(&mut self.checks),
             abort: std::mem::take(&mut self.aborts),
             failed: self.unanswered_failures(),
+            recovered: std::mem::take(&mut self.recovered),
             leaks,
             empty: self.empty_lanes(now),
+            sweep,
             next: self.armed,
             over: self.is_drained(),
         }
-    }
-
-    /// Begins a check of an idle connection, which nobody gets until it is passed.
-    pub(super) fn check(&mut self, id: u32, for_lease: bool, fx: &mut Effects<R>) {
-        let lane = self.slots[id].lane;
-        self.lanes[lane].levels.remove(&mut self.slots, id, 0);
-        self.set(id, State::Checking);
-        let slot = &mut self.slots[id];
-        slot.for_lease = for_lease;
-        // One that is being checked anyway need not be checked twice.
-        if !std::mem::take(&mut slot.probing) {
-            let one = slot.lend();
-            self.checks.push(Checkup { slot: id, one });
-            fx.poke = true;
-        }
-    }
-
-    /// As `check`, for a connection that others may have meanwhile.
-    fn probe(&mut self, id: u32) {
-        let slot = &mut self.slots[id];
-        slot.probing = true;
-        let one = slot.lend();
-        self.checks.push(Checkup { slot: id, one });
-    }
-
-    /// A check is over.
-    pub(crate) fn checked(
-        &mut self,
-        id: u32,
-        one: R,
-        passed: bool,
-        now: Instant,
-        fx: &mut Effects<R>,
-    ) {
-        let slot = &mut self.slots[id];
-        if slot.state == State::Abandoned {
-            fx.refs.push(one);
-        } else {
-            slot.take_home(one);
-        }
-        if passed {
-            slot.checked = now;
-            slot.good_at = now;
-        }
-        if std::mem::take(&mut slot.probing) {
-            let is_open = matches!(slot.state, State::Idle | State::Lent);
-            if passed && is_open {
-                self.settle(id, now, fx);
-            } else {
-                self.retire(id, CloseReason::CheckFailed, now, fx);
-                self.finish(id, fx);
-            }
-            return;
-        }
-        let (lane, for_lease) = (slot.lane, slot.for_lease);
-        let it = &mut self.lanes[lane];
-        if !passed {
-            slot.doomed.get_or_insert(CloseReason::CheckFailed);
-            self.begin_close(id, fx);
-            if for_lease {
-                // The others are checked all at once, not one after the other by who comes for them,
-                // and a new one is made meanwhile.
-                let it = &mut self.lanes[lane];
-                it.distrusted = true;
-                it.doubted_at = Some(now);
-                self.serve(lane, now, fx);
-            }
-            return;
-        }
-        it.distrusted = false;
-        if for_lease {
-            it.levels.insert(&mut self.slots, id, 0);
-        } else {
-            it.levels.insert_last(&mut self.slots, id, 0);
-        }
-        self.set(id, State::Idle);
-        self.settle(id, now, fx);
     }
 
     fn expire_waiters(&mut self, now: Instant, fx: &mut Effects<R>) {
@@ -318,6 +249,9 @@ impl<R: Lend> Book<R> {
         }
         if self.census.usable() > 0 && !self.closed {
             due(later(now, times.idle_for));
+            if let Some(sweep_at) = self.sweep_at {
+                due(sweep_at);
+            }
             if let Some(keep_alive) = times.keep_alive {
                 due(later(now, cut(keep_alive, JITTER)));
             }

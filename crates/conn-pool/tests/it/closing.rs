@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use mainstay_conn_pool::{AcquireError, CloseReason, Limits, PoolLayer, Times};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::Layer;
 
@@ -209,4 +209,22 @@ fn a_pool_whose_runtime_has_ended_is_closed_and_holds_nothing() {
     assert!(pool.is_closed());
     assert_eq!(pool.snapshot().sizes, Default::default());
     assert_eq!(backend.state().live, 0);
+}
+
+#[test]
+fn a_pool_whose_runtime_ends_before_its_task_begins_is_closed() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().build().unwrap()
+    };
+    let ended = runtime();
+    let pool = {
+        let _entered = ended.enter();
+        pool(&Backend::default(), 1)
+    };
+    drop(ended);
+    assert!(pool.is_closed());
+    // A real second, if it were to hang.
+    let outcome = runtime().block_on(async { timeout(s(1), pool.acquire()).await });
+    assert!(matches!(outcome, Ok(Err(AcquireError::Closed(_)))));
 }

@@ -154,7 +154,7 @@ async fn one_that_was_begun_before_another_failed_says_nothing_new() {
         .layer(backend.clone());
     let refused = futures_util::future::join(pool.acquire(), pool.acquire()).await;
     assert!(refused.0.is_err() && refused.1.is_err());
-    sleep(ms(50)).await;
+    sleep(ms(20)).await;
     assert_eq!(pool.snapshot().failed, 2);
     backend.state().refuses = None;
     backend.state().slower_by = ms(0);
@@ -180,6 +180,7 @@ async fn delays_that_end_are_repeated_and_begin_anew_after_a_success() {
     backend.state().refuses = None;
     sleep(ms(200)).await;
     assert_eq!(pool.snapshot().sizes.idle, 1);
+    sleep(s(2)).await;
     backend.state().refuses = Some("down again");
     pool.acquire().await.unwrap().mark_broken();
     let before = backend.state().attempts;

@@ -4,6 +4,8 @@
 mod body;
 mod closing;
 mod connecting;
+mod deaths;
+mod failing;
 mod health;
 mod http1;
 mod invariant;

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) dead_below: u32,
     /// As `dead_below`, and says that it is broken.
     pub(crate) broken_below: u32,
+    /// One made before this number is spared that.
+    pub(crate) spared_below: u32,
     /// Said of connections.
     pub(crate) reusable: bool,
     /// Attempts to connect.
@@ -180,7 +182,8 @@ impl Conn {
 
 impl Connection for Conn {
     fn is_broken(&self) -> bool {
-        self.broken || self.id < self.backend.state().broken_below
+        let state = self.backend.state();
+        self.broken || (state.spared_below..state.broken_below).contains(&self.id)
     }
 
     fn is_reusable(&self) -> bool {

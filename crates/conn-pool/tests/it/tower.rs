@@ -274,6 +274,25 @@ async fn a_dropped_call_leaves_no_trace() {
     }
 }
 
+/// What a caller does says nothing of the backend.
+#[tokio::test(start_paused = true)]
+async fn calls_dropped_one_after_the_other_are_no_failures_to_connect() {
+    let (pool, mut handle, _) = lines(1);
+    let mut dispatch = pool.dispatch();
+    for _ in 0..10 {
+        poll_fn(|cx| dispatch.poll_ready(cx)).await.unwrap();
+        let mut call = task::spawn(dispatch.call(1));
+        assert_pending!(call.poll());
+        sleep(ms(10)).await;
+        drop(call);
+        sleep(ms(10)).await;
+        drop(handle.next_request().await);
+    }
+    let snapshot = pool.snapshot();
+    assert_eq!((snapshot.failed, snapshot.refused), (0, 0));
+    assert_eq!(snapshot.closed(CloseReason::Broken), 10);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_call_costs_a_whole_connection_but_not_a_shared_one() {
     let (pool, mut handle, _) = lines(1);

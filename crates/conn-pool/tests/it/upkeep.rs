@@ -131,6 +131,33 @@ async fn without_room_no_second_one_goes_while_the_first_has_no_successor() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_replaced_while_they_are_being_checked_are_not_counted_on() {
+    let backend = Backend::default();
+    let limits = Limits::new(n(4)).with_min_size(2).unwrap();
+    let times = Times::new().with_check_within(s(5)).unwrap();
+    let pool = pool_with(&backend, limits, times);
+    pool.warm_up().await.unwrap();
+    drop(futures_util::future::join_all((0..3).map(|_| pool.acquire())).await);
+    advance(s(2)).await;
+    backend.state().check_for = s(2);
+    backend.state().connect_for = s(1);
+    // One that does not wait has all of them checked.
+    assert!(pool.try_acquire().is_none());
+    settle().await;
+    assert_eq!(backend.state().checks_at_once, 3);
+    pool.replace_all();
+    let mut fewest = u32::MAX;
+    for _ in 0..100 {
+        sleep(ms(100)).await;
+        let sizes = pool.snapshot().sizes;
+        fewest = fewest.min(sizes.idle + sizes.lent);
+    }
+    assert_eq!(fewest, 2);
+    assert_eq!(pool.snapshot().closed(CloseReason::Lifetime), 3);
+    assert_eq!(pool.snapshot().sizes.idle, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_pool_does_nothing() {
     let backend = Backend::default();
     let pool = pool_with(&backend, Limits::new(n(5)), Times::new());
@@ -174,6 +201,26 @@ async fn says_when_connecting_fails_and_when_it_works_again() {
     settle().await;
     let text = Log::text();
     assert_eq!(text.matches("connecting fails").count(), 1, "{text}");
+    assert_eq!(text.matches("connecting works again").count(), 1, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_does_not_work_again_while_what_is_made_breaks_at_once() {
+    Log::listen();
+    let backend = Backend::default();
+    backend.state().broken_below = u32::MAX;
+    let limits = Limits::new(n(1)).with_min_size(1).unwrap();
+    let _pool = pool_with(&backend, limits, Times::new());
+    sleep(s(1)).await;
+    backend.state().broken_below = 0;
+    sleep(ms(500)).await;
+    backend.crash();
+    sleep(s(1)).await;
+    let text = Log::text();
+    assert_eq!(text.matches("connecting fails ").count(), 1, "{text}");
+    assert_eq!(text.matches("connecting works again").count(), 0, "{text}");
+    sleep(s(2)).await;
+    let text = Log::text();
     assert_eq!(text.matches("connecting works again").count(), 1, "{text}");
 }
 

@@ -36,7 +36,7 @@ use shuttle::sync::atomic::{AtomicU32, Ordering};
 use shuttle::{future, rand, thread};
 use tokio::time::Instant;
 
-use crate::book::{Book, Grant, Lend, ONLY};
+use crate::book::{Book, Condition, Grant, Lend, ONLY};
 use crate::desk::{Desk, Turn};
 use crate::error::Cause;
 use crate::limits::Limits;
@@ -121,7 +121,13 @@ impl<R: Lend + Send + 'static> Pool<R> {
         let users = &(self.conn)(&grant.one).users;
         users.fetch_sub(1, Ordering::SeqCst);
         let Grant { one, note, .. } = grant;
-        self.desk.give_back(note, one, broken, Instant::now());
+        // Where nothing fails, that is no sign of it: it would be refused what comes next.
+        let condition = match (broken, self.fails) {
+            (true, true) => Condition::Broken,
+            (true, false) => Condition::Unfit,
+            (false, _) => Condition::Good,
+        };
+        self.desk.give_back(note, one, condition, Instant::now());
         self.desk.read(|book| book.audit());
     }
 
@@ -152,6 +158,7 @@ impl<R: Lend + Send + 'static> Pool<R> {
                         .enter(|book, fx| book.checked(slot, one, passed, now, fx));
                 });
             }
+            self.sweep();
             for (lane, _) in work.failed {
                 self.desk.enter(|book, fx| book.retry(lane, now, now, fx));
             }
@@ -159,6 +166,20 @@ impl<R: Lend + Send + 'static> Pool<R> {
                 return;
             }
             self.desk.bell.wait();
+        }
+    }
+
+    /// More often than it is due.
+    fn sweep(&self) {
+        let mut from = 0;
+        while let Some(question) = self.desk.read(|book| book.ask(from)) {
+            from = question.slot + 1;
+            let users = &(self.conn)(&question.one).users;
+            assert!(self.max_leases > 1 || users.load(Ordering::SeqCst) == 0);
+            let broken = self.fails && rand::thread_rng().gen_bool(0.2);
+            let now = Instant::now();
+            self.desk
+                .enter(|book, fx| book.answered(question, broken, now, fx));
         }
     }
 
@@ -309,7 +330,7 @@ fn shared_ones_are_lent_to_no_more_than_may_have_them() {
                         pool.enter_use(&grant);
                         let now = Instant::now();
                         pool.desk
-                            .enter(|book, fx| book.report_broken(grant.note, now, fx));
+                            .enter(|book, fx| book.report(grant.note, Condition::Broken, now, fx));
                         pool.give_back(grant, false);
                     }
                 }),

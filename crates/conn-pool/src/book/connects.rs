@@ -153,8 +153,10 @@ impl<R: Lend> Book<R> {
                     failed: true,
                 };
                 let former = it.trouble.replace(trouble);
+                let since = failing.as_ref().map_or(now, |failing| failing.since);
                 let former = failing.replace(Failing {
                     cause,
+                    since,
                     at: now,
                     first: former.is_none_or(|former| !former.failed),
                     retry_at: None,

@@ -33,6 +33,8 @@ pub(crate) struct Lane {
 /// Connecting fails.
 pub(crate) struct Failing {
     pub(crate) cause: Cause,
+    /// When it failed first.
+    pub(crate) since: Instant,
     /// When it failed last: a failure of an attempt begun before that says nothing new.
     pub(crate) at: Instant,
     /// The first failure since a connection proved good.

@@ -51,7 +51,7 @@ impl<R: Lend> Book<R> {
         {
             fx.poke = true;
         }
-        let deadline = later(now, self.patience(it));
+        let deadline = self.gives_up_at(it, now);
         fx.poke |= self.armed.is_none_or(|armed| deadline < armed);
         Joined::Waiting(id)
     }
@@ -137,28 +137,39 @@ impl<R: Lend> Book<R> {
         self.tell(waiter, Err(Box::new(error)), fx);
     }
 
-    /// How long one may wait.
-    pub(super) fn patience(&self, lane: &Lane) -> Duration {
+    /// When one is told that it has waited for too long who came at `since`.
+    ///
+    /// While connecting fails that is soon: nobody waits for longer than the bound, nor for anything
+    /// once it has failed for as long.
+    pub(super) fn gives_up_at(&self, lane: &Lane, since: Instant) -> Instant {
         let Times {
             acquire_within,
             fail_fast_after,
             ..
         } = self.times;
-        if lane.is_down() {
-            acquire_within.min(fail_fast_after)
-        } else {
-            acquire_within
+        let ever = later(since, acquire_within);
+        match &lane.failing {
+            Some(failing) if lane.is_down() => {
+                ever.min(later(since.min(failing.since), fail_fast_after))
+            }
+            _ => ever,
         }
     }
 
     /// Why a newcomer need not wait at all, if so.
     pub(super) fn hopeless(&self, lane: u32, now: Instant) -> Option<AcquireError> {
         let it = &self.lanes[lane];
+        if !it.is_down() {
+            return None;
+        }
         let retry_at = it.failing.as_ref()?.retry_at?;
-        let retry_in = retry_at.saturating_duration_since(now);
+        let gives_up_at = self.gives_up_at(it, now);
         let is_covered = it.waiting < it.coming().saturating_mul(self.max_leases);
         // Who comes when a try is due makes it, though it may be refused itself.
-        if it.is_down() && !is_covered && retry_at > now && retry_in >= self.patience(it) {
+        let is_tried = retry_at > now || it.coming() > 0;
+        if (is_tried && gives_up_at <= now)
+            || (!is_covered && retry_at > now && retry_at >= gives_up_at)
+        {
             self.down(it, now)
         } else {
             None

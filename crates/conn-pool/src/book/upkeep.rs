@@ -72,7 +72,7 @@ impl<R: Lend> Book<R> {
                     break;
                 }
                 let since = self.waiters[waiter].since;
-                if later(since, self.patience(it)) > now {
+                if self.gives_up_at(it, since) > now {
                     break;
                 }
                 let waited = now.saturating_duration_since(since);
@@ -221,7 +221,7 @@ impl<R: Lend> Book<R> {
         for &lane in &self.waiting {
             let it = &self.lanes[lane];
             let since = self.waiters[it.waiters.head()].since;
-            due(later(since, self.patience(it)));
+            due(self.gives_up_at(it, since));
         }
         for (_, slot) in self.slots.iter() {
             let lane = &self.lanes[slot.lane];

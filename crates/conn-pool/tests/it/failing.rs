@@ -170,3 +170,43 @@ async fn who_has_no_patience_makes_the_try_that_is_due_though_refused() {
     assert_eq!(backend.state().attempts, 2);
     pool.acquire().await.unwrap();
 }
+
+/// However long an attempt takes that is under way.
+#[tokio::test(start_paused = true)]
+async fn once_connecting_has_failed_for_the_bound_nobody_waits_for_the_next_attempt() {
+    let backend = Backend::default();
+    let script = &[
+        (300, false),
+        (300, false),
+        (300, false),
+        (300, false),
+        (300, false),
+    ];
+    let pool = scripted(&backend, 1, ms(10), script);
+    let begun = Instant::now();
+    let mut refused_in = Vec::new();
+    while begun.elapsed() < s(3) {
+        let asked = Instant::now();
+        match pool.acquire().await {
+            Ok(_) => break,
+            Err(AcquireError::BackendDown(_)) => {
+                refused_in.push((begun.elapsed(), asked.elapsed()));
+            }
+            Err(other) => panic!("{other}"),
+        }
+        sleep(ms(1)).await;
+    }
+    // The first failure is at 300 ms.
+    let late = refused_in.iter().filter(|(at, _)| *at > ms(1_310));
+    assert!(late.clone().count() > 100, "{refused_in:?}");
+    assert!(
+        late.clone().all(|(_, took)| *took <= ms(1)),
+        "{refused_in:?}"
+    );
+    assert_eq!(
+        backend.state().made,
+        1,
+        "who is refused has it tried all the same"
+    );
+    assert!(begun.elapsed() < s(2), "it recovers");
+}

@@ -1,5 +1,5 @@
-//! All of it around a generated client and a real server, with no more than one decision: to go on to
-//! the next connection where that is safe.
+//! The parts of a stack around a generated client and a real server, to see each outcome; with no more
+//! than one decision: to go on to the next connection where that is safe.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -40,7 +40,7 @@ const WATCH: &str = "grpc.health.v1.Health/Watch";
 #[tokio::test]
 async fn a_generated_client_is_answered() {
     let (connection, _health) = server().await;
-    let stack = Stack::over([connection]);
+    let stack = Parts::over([connection]);
     let mut client = HealthClient::new(stack.clone());
     let answer = client.check(nobody()).await.unwrap().into_inner();
     assert_eq!(answer.status(), ServingStatus::Serving);
@@ -66,7 +66,7 @@ async fn a_call_goes_on_from_a_dead_connection() {
     drop(stream);
     dead.closed().await;
     let (connection, _health) = server().await;
-    let stack = Stack::over([dead, connection]);
+    let stack = Parts::over([dead, connection]);
     HealthClient::new(stack.clone())
         .check(nobody())
         .await
@@ -81,7 +81,7 @@ async fn a_call_that_can_be_made_twice_goes_on_from_half_an_answer() {
     for idempotent in [true, false] {
         let (first, mut dying) = peer::connected().await;
         let (second, _health) = server().await;
-        let mut stack = Stack::over([first, second]);
+        let mut stack = Parts::over([first, second]);
         if idempotent {
             stack.methods = stack.methods.with_idempotent(CHECK);
         }
@@ -112,7 +112,7 @@ async fn a_call_that_can_be_made_twice_goes_on_from_half_an_answer() {
 #[tokio::test]
 async fn a_stream_says_what_there_is_and_then_is_quiet() {
     let (connection, health) = server().await;
-    let stack = Stack::over([connection]);
+    let stack = Parts::over([connection]);
     let mut client = HealthClient::new(stack.clone());
     let mut updates = client.watch(nobody()).await.unwrap().into_inner();
     let update = updates.message().await.unwrap().unwrap();
@@ -134,7 +134,7 @@ async fn a_stream_says_what_there_is_and_then_is_quiet() {
 #[tokio::test]
 async fn a_stream_whose_server_dies_is_unavailable() {
     let (connection, mut peer) = peer::connected().await;
-    let stack = Stack::over([connection]);
+    let stack = Parts::over([connection]);
     let mut client = HealthClient::new(stack.clone());
     let kill = async {
         let stream = peer.request().await;
@@ -158,7 +158,7 @@ async fn what_a_server_says_makes_no_client_panic() {
     let fields = [("grpc-status", "9"), ("grpc-status-details-bin", "?")];
     for trailers_only in [true, false] {
         let (connection, mut peer) = peer::connected().await;
-        let mut client = HealthClient::new(Stack::over([connection]));
+        let mut client = HealthClient::new(Parts::over([connection]));
         let mut watching = client.clone();
         let answer = async {
             for _ in 0..2 {
@@ -213,7 +213,7 @@ async fn a_plugin_is_connected_to_where_its_line_says() {
         Ok::<_, BoxError>(())
     });
     let connection = Connection::to_plugin(plugin.connector()).await.unwrap();
-    HealthClient::new(Stack::over([connection]))
+    HealthClient::new(Parts::over([connection]))
         .check(nobody())
         .await
         .expect("it is answered");
@@ -223,7 +223,7 @@ async fn a_plugin_is_connected_to_where_its_line_says() {
 #[tokio::test]
 async fn a_call_can_be_dropped_at_any_time() {
     let (connection, _health) = server().await;
-    let stack = Stack::over([connection]);
+    let stack = Parts::over([connection]);
     for polls in 0.. {
         let mut client = HealthClient::new(stack.clone());
         let mut call = tokio_test::task::spawn(client.check(nobody()));
@@ -256,10 +256,11 @@ fn a_call_costs_at_most_two_allocations_more_than_a_bare_one() {
         .build()
         .unwrap();
     let (connection, _health) = runtime.block_on(server());
+    let memory = Memory::new(PLENTY);
     let count = |recorded: bool| {
         let calls = async {
             for _ in 0..CALLS {
-                call(connection.clone(), recorded).await;
+                call(connection.clone(), recorded.then_some(&memory)).await;
             }
         };
         allocation_counter::measure(|| runtime.block_on(calls)).count_total
@@ -273,7 +274,7 @@ fn a_call_costs_at_most_two_allocations_more_than_a_bare_one() {
 }
 
 /// As tonic makes it: the body ends, but does not say so.
-async fn call(mut connection: Connection, recorded: bool) {
+async fn call(mut connection: Connection, recorded: Option<&Memory>) {
     let message = Bytes::from_static(&[0; 5]);
     let message = tokio_stream::once(Ok::<_, tonic::Status>(Frame::data(message)));
     let body = Body::new(StreamBody::new(message));
@@ -284,8 +285,8 @@ async fn call(mut connection: Connection, recorded: bool) {
             .body(body)
             .unwrap()
     };
-    let response = if recorded {
-        let mut recorder = Recorder::new(body, PLENTY, &Memory::new(usize::MAX));
+    let response = if let Some(memory) = recorded {
+        let mut recorder = Recorder::new(body, PLENTY, memory);
         let replay = recorder.attempt().unwrap();
         let response = connection.call(request(Body::new(replay))).await.unwrap();
         let judged = Hold::new(response, PLENTY).await;
@@ -298,15 +299,15 @@ async fn call(mut connection: Connection, recorded: bool) {
     assert_eq!(body.trailers().unwrap()["grpc-status"], "0");
 }
 
-/// A stack that tries each connection once.
+/// Tries each connection once.
 #[derive(Clone)]
-struct Stack {
+struct Parts {
     connections: Arc<Mutex<VecDeque<Connection>>>,
     methods: Methods,
     outcomes: Arc<Mutex<Vec<Outcome>>>,
 }
 
-impl Stack {
+impl Parts {
     fn over(connections: impl Into<VecDeque<Connection>>) -> Self {
         Self {
             connections: Arc::new(Mutex::new(connections.into())),
@@ -388,7 +389,7 @@ impl Stack {
     }
 }
 
-impl Service<Request<Body>> for Stack {
+impl Service<Request<Body>> for Parts {
     type Response = Response<Body>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;

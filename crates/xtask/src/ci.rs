@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use xshell::cmd;
 
-use crate::{Result, Workspace, bench, codegen, fuzz, test, tools};
+use crate::{Result, Workspace, bench, codegen, fuzz, peers, test, tools};
 
 pub(crate) fn run(workspace: &Workspace) -> Result {
     let steps: &[(&str, fn(&Workspace) -> Result)] = &[
@@ -10,6 +10,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
         ("lints", lints),
         ("generated code", |it| codegen::run(it, true)),
         ("tests, with all peers", |it| test::run(it, true)),
+        ("storms", storms),
         ("fuzz targets compile", fuzz::check),
         ("benches, briefly", |it| bench::run(it, &bench::BRIEFLY)),
         ("features, one by one", features),
@@ -45,6 +46,17 @@ fn lints(Workspace { sh, .. }: &Workspace) -> Result {
 fn docs(Workspace { sh, .. }: &Workspace) -> Result {
     Ok(cmd!(sh, "cargo doc --workspace --no-deps --all-features")
         .env("RUSTDOCFLAGS", "-D warnings")
+        .run()?)
+}
+
+/// As long as they last, which they do not in the tests, and as fast as calls can be: optimized.
+fn storms(workspace: &Workspace) -> Result {
+    let tests = cmd!(
+        workspace.sh,
+        "cargo test --release --package mainstay-examples --features peers --test storm -- --test-threads 1 --nocapture"
+    );
+    Ok(tests
+        .env("MAINSTAY_PEERS", peers::folder(workspace))
         .run()?)
 }
 

@@ -58,6 +58,11 @@ impl Fleet {
         TrialClient::new(self.stack.clone())
     }
 
+    /// With numbers of its own.
+    pub(crate) fn another_stack(&self) -> Stacked<Instances> {
+        Stack::new(trial::methods()).over(&self.instances)
+    }
+
     pub(crate) fn pids(&self) -> Vec<u32> {
         let running = self.instances.snapshot().running;
         running.iter().map(|it| it.pid).collect()

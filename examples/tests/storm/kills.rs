@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mainstay::Calls;
+use mainstay_examples::trial_proto::trial_client::TrialClient;
 use mainstay_examples::trial_proto::{ReadRequest, WriteRequest};
 use rustix::process::Signal;
 use tokio::task::JoinSet;
@@ -14,7 +15,13 @@ use tonic::{Code, Status};
 use crate::fleet::{Client, Fleet, LASTS, signal};
 
 const CALLERS: u64 = 64;
-const EVERY: Duration = Duration::from_millis(100);
+/// Calls must take less time than there is between two kills, which without optimization large ones
+/// hardly do.
+const EVERY: Duration = if cfg!(debug_assertions) {
+    Duration::from_millis(300)
+} else {
+    Duration::from_millis(100)
+};
 
 /// What callers ask for, half of them with reads and half with writes.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +58,8 @@ struct Storm {
     load: Load,
     seen: Seen,
     done: Done,
-    calls: Calls,
+    /// Of the reads and the writes.
+    calls: [Calls; 2],
     /// How often each write ran, by its id.
     runs: HashMap<u64, u32>,
 }
@@ -67,12 +75,12 @@ async fn callers_do_not_notice_that_a_plugin_is_killed_ten_times_a_second() {
         storm.a_write_fails_only_where_it_may_have_run();
         storm.many_were_killed();
         storm.only_what_died_was_tried_again();
-        all.0 += storm.calls.attempts;
-        all.1 += storm.calls.succeeded + storm.calls.failed;
+        all.0 += storm.calls[0].attempts;
+        all.1 += storm.seen.reads;
     }
     let attempts = all.0 as f64 / all.1 as f64;
-    println!("{attempts:.4} attempts for each call");
-    assert!(attempts <= 1.05, "{attempts} attempts for each call");
+    println!("{attempts:.4} attempts a read, of all");
+    assert!(attempts <= 1.05, "{attempts} attempts for each read");
 }
 
 /// As in a rolling restart.
@@ -90,11 +98,13 @@ async fn callers_do_not_notice_that_a_plugin_is_told_to_end_ten_times_a_second()
 impl Storm {
     async fn over(load: Load, signal: Signal, lasts: Duration) -> Self {
         let fleet = Fleet::new().await;
+        let stacks = [fleet.another_stack(), fleet.another_stack()];
         let seen = Arc::<Mutex<Seen>>::default();
         let end = Instant::now() + lasts;
         let mut callers = JoinSet::new();
         for caller in 0..CALLERS {
-            callers.spawn(call(caller, load, fleet.client(), end, seen.clone()));
+            let client = TrialClient::new(stacks[usize::from(writes(caller))].clone());
+            callers.spawn(call(caller, load, client, end, seen.clone()));
         }
         let done = send(signal, &fleet, end).await;
         while let Some(caller) = callers.join_next().await {
@@ -104,7 +114,8 @@ impl Storm {
         for id in fleet.runs.read().unwrap() {
             *runs.entry(id).or_default() += 1;
         }
-        let calls = fleet.stack.snapshot().calls;
+        let calls = stacks.each_ref().map(|it| it.snapshot().calls);
+        drop(stacks);
         fleet.end().await;
         Self {
             load,
@@ -124,18 +135,20 @@ impl Storm {
             runs,
         } = self;
         println!(
-            "{load:?}: {} reads, {} failed; {} writes, {} failed, {} ran; {:.4} attempts; {} signals, {} pids",
+            "{load:?}: {} reads, {} failed; {} writes, {} failed, {} ran; {:.4} attempts a read; {} signals, {} pids",
             seen.reads,
             seen.failed_reads.len(),
             seen.writes,
             seen.failed_writes.len(),
             runs.len(),
-            calls.attempts as f64 / (seen.reads + seen.writes) as f64,
+            calls[0].attempts as f64 / seen.reads as f64,
             done.signals,
             done.pids.len(),
         );
-        assert_eq!(calls.succeeded + calls.failed, seen.reads + seen.writes);
-        assert_eq!(calls.in_flight, 0);
+        for (calls, number) in calls.iter().zip([seen.reads, seen.writes]) {
+            assert_eq!(calls.succeeded + calls.failed, number);
+            assert_eq!(calls.in_flight, 0);
+        }
     }
 
     fn no_read_fails(&self) {
@@ -178,10 +191,15 @@ impl Storm {
 
     /// However slow the machine is, and so however few calls there are between two kills.
     fn only_what_died_was_tried_again(&self) {
-        let again = self.calls.attempts - self.calls.succeeded - self.calls.failed;
+        let of_both = |it: fn(&Calls) -> u64| self.calls.iter().map(it).sum::<u64>();
+        let again = of_both(|it| it.attempts) - of_both(|it| it.succeeded + it.failed);
         let most = u64::from(self.done.signals) * CALLERS;
         assert!(again <= most, "{again} attempts more than calls");
     }
+}
+
+const fn writes(caller: u64) -> bool {
+    !caller.is_multiple_of(2)
 }
 
 async fn call(caller: u64, load: Load, mut client: Client, end: Instant, all: Arc<Mutex<Seen>>) {
@@ -192,7 +210,7 @@ async fn call(caller: u64, load: Load, mut client: Client, end: Instant, all: Ar
     let mut seen = Seen::default();
     let mut id = caller << 32;
     while Instant::now() < end {
-        let answer = if caller.is_multiple_of(2) {
+        let answer = if !writes(caller) {
             seen.reads += 1;
             let request = ReadRequest {
                 milliseconds,

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod fleet;
+#[cfg(feature = "peers")]
+mod go;
 mod kills;
 mod outage;
 mod stopped;

@@ -11,11 +11,7 @@ use crate::fleet::Fleet;
 
 const CHUNK: usize = 64 << 10;
 /// A gibibyte.
-const CHUNKS: usize = if cfg!(debug_assertions) {
-    1 << 11
-} else {
-    1 << 14
-};
+const CHUNKS: usize = 1 << 14;
 const GROWS_BY: u64 = 32 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

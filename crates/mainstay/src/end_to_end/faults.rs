@@ -77,7 +77,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.unwrap().block_on(async {
             let (connection, peer) = peer::connected().await;
-            let stack = Stack::over([connection]);
+            let stack = Parts::over([connection]);
             let mut client = HealthClient::new(stack.clone());
             let answering = tokio::spawn(play(peer, answer.clone(), pauses));
             let received = async {

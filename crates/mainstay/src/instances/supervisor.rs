@@ -144,6 +144,7 @@ impl Supervisor {
     ///
     /// # Panics
     /// Outside of tokio's runtime.
+    #[must_use = "the instances end with their last handle"]
     pub fn start(self) -> Instances {
         let limits = Limits::new(self.instances.saturating_add(1))
             .with_min_size(self.instances.get())
@@ -151,7 +152,7 @@ impl Supervisor {
         let mut layer = PoolLayer::new(limits)
             .shared(self.calls_at_once)
             .with_times(self.times)
-            .with_backoff(move || self.backoff.clone());
+            .with_backoff(move || self.backoff);
         if let Some(name) = self.name {
             layer = layer.with_name(name);
         }

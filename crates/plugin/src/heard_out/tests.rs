@@ -11,7 +11,8 @@ async fn what_was_said_before_the_end_is_read_after_a_write_has_failed() {
     drop(theirs);
     for _ in 0..2 {
         ours.write_all(b"?").await.unwrap();
-        ours.write_vectored(&[IoSlice::new(b"?")]).await.unwrap();
+        let written = ours.write_vectored(&[IoSlice::new(b"?")]).await;
+        assert_eq!(written.unwrap(), 1);
         ours.flush().await.unwrap();
     }
     let mut heard = String::new();

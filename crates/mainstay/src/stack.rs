@@ -279,3 +279,6 @@ impl<B, G> fmt::Debug for Stack<B, G> {
         f.debug_tuple("Stack").field(&self.snapshot()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

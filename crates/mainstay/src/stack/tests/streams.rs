@@ -1,0 +1,75 @@
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_stream_has_its_headers_at_once() {
+    let mut stacked = stack().layer(Scripted::new([Does::Streams(Duration::from_secs(60))]));
+    let begun = Instant::now();
+    let stream = stacked.call(request(WATCH)).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    stream.into_body().frame().await.unwrap().unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_tried_again_until_it_has_headers() {
+    let refused = Does::PushesBack(Code::Unavailable, "0");
+    let service = Scripted::new([Does::IsDead, Does::Dies, refused, Does::Answers(Code::Ok)]);
+    call(&stack().layer(service.clone()), request(WATCH))
+        .await
+        .unwrap();
+    assert_eq!(service.calls(), 4);
+
+    let service = Scripted::new([Does::Answers(Code::Unavailable), Does::Answers(Code::Ok)]);
+    let status = call(&stack().layer(service.clone()), request(WATCH)).await;
+    assert_eq!(status.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(service.calls(), 1, "its caller had the headers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_circuit_hears_how_a_stream_ends() {
+    let stack = stack().with_circuit(brittle());
+    let mut stacked = stack.layer(Scripted::new([Does::Answers(Code::Internal)]));
+    let streams = [
+        stacked.call(request(WATCH)).await,
+        stacked.call(request(WATCH)).await,
+    ];
+    let bad = || stack.circuit().unwrap().snapshot().rules[0].bad;
+    assert_eq!(bad(), 0, "headers say nothing");
+    let [one, other] = streams;
+    status(one).await.unwrap_err();
+    assert_eq!(bad(), 1);
+    drop(other);
+    assert_eq!(bad(), 1, "one that is dropped says nothing either");
+    let last = stacked.call(request(WATCH)).await;
+    status(last).await.unwrap_err();
+    assert_eq!(stack.circuit().unwrap().state(), State::Open);
+}
+
+/// What a throttle has lost it gains by streams as well.
+#[tokio::test(start_paused = true)]
+async fn the_throttle_hears_how_a_stream_ends() {
+    let failing = Scripted::new([Does::Answers(Code::Unavailable)]);
+    let stack = stack().without_circuit();
+    for _ in 0..20 {
+        call(&stack.layer(failing.clone()), request(WATCH))
+            .await
+            .unwrap_err();
+    }
+    let calls = || failing.calls();
+    let before = calls();
+    call(&stack.layer(failing.clone()), request(GET))
+        .await
+        .unwrap_err();
+    assert_eq!(calls() - before, 1, "nothing is left for a retry");
+    let fine = Scripted::new([Does::Answers(Code::Ok)]);
+    for _ in 0..100 {
+        call(&stack.layer(fine.clone()), request(WATCH))
+            .await
+            .unwrap();
+    }
+    let before = calls();
+    call(&stack.layer(failing.clone()), request(GET))
+        .await
+        .unwrap_err();
+    assert!(calls() - before > 1);
+}

@@ -1,12 +1,13 @@
 use std::{fmt, sync::Arc, thread};
 
-use tokio::{sync::futures::Notified, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     Changes, Open, Permit, Rules, Snapshot, State, event,
     machine::{Machine, Refusal},
     memory::{Owner, Shared},
     open::Wait,
+    sync::Notified,
     word::Word,
 };
 

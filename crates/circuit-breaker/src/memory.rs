@@ -18,7 +18,7 @@ use std::{
 };
 
 use mainstay_striped::Striped;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     Rules, Verdict, chance,
@@ -28,6 +28,7 @@ use crate::{
     machine::Machine,
     meter::Shape,
     pass::Pass,
+    sync::Notify,
 };
 
 /// What a circuit's services and calls share.

@@ -20,8 +20,9 @@ mod classify;
 mod clock;
 #[path = "../../src/deadline.rs"]
 mod deadline;
-#[path = "../../src/event.rs"]
 mod event;
+#[path = "../../src/event_queue.rs"]
+mod event_queue;
 #[path = "../../src/future.rs"]
 mod future;
 #[path = "../../src/gate.rs"]

@@ -13,11 +13,12 @@ use std::{
 };
 
 use loom::{future::block_on, thread};
+use tokio_test::{assert_pending, assert_ready, task};
 use tower_service::Service;
 
 use crate::{
     Circuit, CircuitBreaker, ErrorsFail, HalfOpen, NoDeadline, OpenTime, Rules, SlowCallRate,
-    State, Verdict, Window, check, service::WhileOpen,
+    State, Verdict, Window, check, event, service::WhileOpen,
 };
 
 #[test]
@@ -59,6 +60,26 @@ fn who_follows_sees_each_change() {
             assert_eq!(block_on(changes.next()).unwrap().to, to);
         }
         other.join().unwrap();
+    });
+}
+
+#[test]
+fn the_log_is_told_of_each_change_in_its_order() {
+    check(|| {
+        let circuit = circuit();
+        let mut changes = circuit.changes();
+        let other = thread::spawn({
+            let circuit = circuit.clone();
+            move || circuit.force_open()
+        });
+        circuit.disable();
+        circuit.reset();
+        other.join().unwrap();
+        for to in event::told() {
+            let change = assert_ready!(task::spawn(changes.next()).poll());
+            assert_eq!(change.unwrap().to, to);
+        }
+        assert_pending!(task::spawn(changes.next()).poll());
     });
 }
 

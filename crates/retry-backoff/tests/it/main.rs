@@ -7,6 +7,7 @@ mod contention;
 mod contract;
 mod events;
 mod hedging;
+mod hedging_unsent;
 mod random;
 mod readiness;
 mod script;

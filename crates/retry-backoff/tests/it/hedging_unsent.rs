@@ -3,11 +3,14 @@
 use std::num::NonZeroU32;
 use std::pin::pin;
 
-use mainstay_retry_backoff::{Hedge, Hedging, Outcome, TokenBucket};
-use tokio::time::{Instant, timeout_at};
-use tower::{Service, ServiceExt};
+use futures_util::FutureExt;
+use mainstay_retry_backoff::{
+    Budget, Cause, Hedge, HedgeLayer, Hedging, Outcome, Policy, TokenBucket, Withdrawal,
+};
+use tokio::time::{Instant, advance, timeout_at};
+use tower::{Layer, Service, ServiceExt};
 
-use crate::script::{Answer, Failure, Script, Step, judge, ms};
+use crate::script::{Answer, Failure, Script, Step, judge, ms, transient};
 
 /// Its tokens are a hundred, and a hedge costs ten.
 fn bucket() -> TokenBucket {
@@ -101,4 +104,97 @@ async fn a_server_that_wants_no_other_has_what_never_left_paid_back() {
     // But the second is spent: it is the one that said so.
     assert_eq!(bucket.tokens(), 90);
     assert_eq!(call.await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_again_keeps_its_number_though_a_pushback_puts_it_off() {
+    let bucket = bucket();
+    let pushback = Err(Failure(Outcome::throttled().after(ms(50))));
+    let script = Script::with_clones_ready_after(
+        ms(20),
+        [
+            Step(ms(45), NOT_SENT),
+            Step(ms(40), pushback),
+            Step(ms(900), Ok(3)),
+            Step(ms(1), Ok(4)),
+        ],
+    );
+    let mut hedge = Hedge::new(hedging(3, 10, &bucket), Numbered, script.clone());
+    // At 60 the first is about to go again as soon as the service is ready, at 80.
+    assert_eq!(hedge.ready().await.unwrap().call(100).await, Ok(4));
+    let expected = [(0, 101), (30, 102), (60, 103), (140, 101)];
+    assert_eq!(script.calls(), expected.map(|(at, it)| (ms(at), it)));
+    // Two hedges, and a success.
+    assert_eq!(bucket.tokens(), 81);
+}
+
+/// Nor for a limit that nobody would wait for: outside of a runtime a timer would panic.
+#[test]
+fn with_nothing_under_way_readiness_sets_no_timer() {
+    let script = Script::slow_to_be_ready([Step(ms(0), transient())]);
+    let bucket = bucket();
+    let mut hedge = Hedge::new(hedging(2, 10, &bucket), judge, script.clone());
+    while hedge.ready().now_or_never().is_none() {}
+    assert_eq!(hedge.call(7).now_or_never(), Some(transient()));
+    assert_eq!((script.count(), bucket.tokens()), (1, 100));
+}
+
+/// Whoever polls may be late: a timer of before the deadline is then seen after it.
+#[tokio::test(start_paused = true)]
+async fn when_the_deadline_is_over_before_the_delay_is_seen_to_be_the_budget_is_not_asked() {
+    #[derive(Clone)]
+    struct NeverAsked;
+
+    impl Budget for NeverAsked {
+        fn withdraw(&self, _: Cause) -> Option<Withdrawal> {
+            panic!("it refuses others for a hedge that has no time")
+        }
+    }
+
+    let begun = Instant::now();
+    let script = Script::timed([Step(ms(90), Ok(1))]);
+    let hedging = Hedging::new(ms(10)).with_budget(NeverAsked);
+    let mut hedge = HedgeLayer::new(hedging, judge)
+        .with_deadline(move |_: &u32| Some(begun + ms(50)))
+        .layer(script.clone());
+    let mut call = pin!(hedge.ready().await.unwrap().call(7));
+    assert_eq!(call.as_mut().now_or_never(), None);
+    advance(ms(50)).await;
+    assert_eq!(call.await, Ok(1));
+    assert_eq!(script.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_deadline_is_over_before_readiness_is_seen_no_hedge_is_sent() {
+    let (begun, bucket) = (Instant::now(), bucket());
+    let script = Script::with_clones_ready_after(ms(20), [Step(ms(90), Ok(1))]);
+    let handle = script.clone();
+    let mut hedge = HedgeLayer::new(hedging(2, 10, &bucket), judge)
+        .with_deadline(move |_: &u32| Some(begun + ms(50)))
+        .layer(script);
+    let mut call = pin!(hedge.ready().await.unwrap().call(7));
+    assert!(timeout_at(begun + ms(15), call.as_mut()).await.is_err());
+    assert_eq!(bucket.tokens(), 90);
+    advance(ms(35)).await;
+    assert_eq!(call.as_mut().now_or_never(), None);
+    assert_eq!((handle.count(), bucket.tokens()), (1, 100));
+    assert_eq!(call.await, Ok(1));
+}
+
+/// Adds its number to each.
+#[derive(Clone)]
+struct Numbered;
+
+impl Policy<u32, u32, Failure> for Numbered {
+    fn judge(&mut self, _: Option<&mut u32>, result: &mut Answer, _: u32) -> Outcome {
+        judge(result)
+    }
+
+    fn copy(&mut self, request: &u32) -> Option<u32> {
+        Some(*request)
+    }
+
+    fn prepare(&mut self, request: &mut u32, attempt: u32) {
+        *request += attempt;
+    }
 }

@@ -11,6 +11,7 @@ mod hedging_unsent;
 mod random;
 mod readiness;
 mod script;
+mod threads;
 #[cfg(feature = "tower")]
 mod tower_retry;
 mod waiting;

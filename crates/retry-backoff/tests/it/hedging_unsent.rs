@@ -1,12 +1,16 @@
 //! Hedges that are not sent, or not yet: what becomes of their number and of their price.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::pin::pin;
+use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use mainstay_retry_backoff::{
     Budget, Cause, Hedge, HedgeLayer, Hedging, Outcome, Policy, TokenBucket, Withdrawal,
 };
+use proptest::collection::vec;
+use proptest::prelude::*;
 use tokio::time::{Instant, advance, timeout_at};
 use tower::{Layer, Service, ServiceExt};
 
@@ -179,6 +183,91 @@ async fn when_the_deadline_is_over_before_readiness_is_seen_no_hedge_is_sent() {
     assert_eq!(call.as_mut().now_or_never(), None);
     assert_eq!((handle.count(), bucket.tokens()), (1, 100));
     assert_eq!(call.await, Ok(1));
+}
+
+proptest! {
+    /// Whatever becomes of its attempts, and whenever its caller goes.
+    #[test]
+    fn what_is_paid_is_for_hedges_that_were_sent(
+        steps in vec((0_u64..40, outcome()), 1..12),
+        attempts in 1_u32..6,
+        ready_after in 0_u64..25,
+        deadline in prop_oneof![Just(u64::MAX / 2), 1_u64..200],
+        gone_after in prop_oneof![Just(1_000_000), 0_u64..100],
+    ) {
+        let bucket = bucket();
+        let log = Log::default();
+        let run = async {
+            let begun = Instant::now();
+            let steps = steps.into_iter().map(|(after, it)| match it {
+                Outcome::Success => Step(ms(after), Ok(1)),
+                other => Step(ms(after), Err(Failure(other))),
+            });
+            let script = Script::with_clones_ready_after(ms(ready_after), steps);
+            let mut hedge = HedgeLayer::new(hedging(attempts, 10, &bucket), log.clone())
+                .with_deadline(move |_: &u32| begun.checked_add(ms(deadline)))
+                .layer(script.clone());
+            let call = hedge.ready().await.unwrap().call(0);
+            let _ = timeout_at(begun + ms(gone_after), call).await;
+            assert_eq!(script.under_way(), 0);
+        };
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().start_paused(true).build().unwrap().block_on(run);
+
+        let log = log.0.lock().unwrap();
+        let paid = log.sent.iter().filter(|number| **number > 1).count() as u32;
+        prop_assert!(log.sent.iter().all(|number| *number <= attempts));
+        prop_assert_eq!(bucket.tokens(), (100 - 10 * paid + log.succeeded).min(100));
+    }
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        Just(Outcome::Success),
+        Just(Outcome::transient()),
+        Just(Outcome::NotSent),
+        Just(Outcome::NotProcessed),
+        Just(Outcome::throttled().after(ms(15))),
+        Just(Outcome::DoNotRetry),
+        Just(Outcome::Fatal),
+    ]
+}
+
+/// What has been sent and has not come to nothing, by number.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Logged>>);
+
+#[derive(Default)]
+struct Logged {
+    sent: BTreeSet<u32>,
+    succeeded: u32,
+    was_not_processed: bool,
+}
+
+impl Policy<u32, u32, Failure> for Log {
+    fn judge(&mut self, _: Option<&mut u32>, result: &mut Answer, attempt: u32) -> Outcome {
+        let mut log = self.0.lock().unwrap();
+        let outcome = judge(result);
+        match outcome {
+            Outcome::Success => log.succeeded += 1,
+            Outcome::NotSent => assert!(log.sent.remove(&attempt)),
+            Outcome::NotProcessed if !log.was_not_processed => {
+                log.was_not_processed = true;
+                assert!(log.sent.remove(&attempt));
+            }
+            _ => {}
+        }
+        outcome
+    }
+
+    fn copy(&mut self, request: &u32) -> Option<u32> {
+        Some(*request)
+    }
+
+    fn prepare(&mut self, _: &mut u32, attempt: u32) {
+        let is_new = self.0.lock().unwrap().sent.insert(attempt);
+        assert!(is_new, "one number, one attempt");
+    }
 }
 
 /// Adds its number to each.

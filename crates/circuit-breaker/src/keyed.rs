@@ -49,6 +49,9 @@ struct Shared<K> {
 
 type NameOf<K> = dyn Fn(&K) -> Name + Send + Sync;
 
+/// What was taken out under the lock, and is dropped without it: a key can do what it likes then.
+type Forgotten<K> = Vec<(K, K, Circuit)>;
+
 impl KeyLimits {
     /// At most `max_keys` circuits, each kept until it was not asked for within `idle_for`. It goes then
     /// when another is asked for.
@@ -99,7 +102,8 @@ impl<K: Hash + Eq + Clone> Circuits<K> {
     #[must_use]
     pub fn circuit(&self, key: &K) -> Circuit {
         let now = Instant::now();
-        let found = self.shared.lock().use_one(key, now).cloned();
+        let (found, forgotten) = self.shared.find(key, now);
+        drop(forgotten);
         found.unwrap_or_else(|| self.shared.make(key.clone(), now))
     }
 
@@ -135,6 +139,14 @@ impl<K: Hash + Eq + Clone> Circuits<K> {
 }
 
 impl<K: Hash + Eq + Clone> Shared<K> {
+    /// The circuit of a key, if there is one, and those that were idle for too long.
+    fn find(&self, key: &K, now: Instant) -> (Option<Circuit>, Forgotten<K>) {
+        let mut circuits = self.lock();
+        let found = circuits.use_one(key, now).cloned();
+        let forgotten = self.forget_idle(&mut circuits, now);
+        (found, forgotten)
+    }
+
     /// Makes the circuit of a key, unless another was quicker.
     fn make(&self, key: K, now: Instant) -> Circuit {
         let mut rules = self.rules.clone();
@@ -146,20 +158,16 @@ impl<K: Hash + Eq + Clone> Shared<K> {
         if let Some(circuit) = circuits.use_one(&key, now) {
             return circuit.clone();
         }
-        let forgotten = self.make_room(&mut circuits, now);
+        let is_full = circuits.len() >= self.limits.max_keys;
+        let forgotten = is_full.then(|| circuits.remove_oldest());
         circuits.insert(key, new.clone(), now);
-        // Keys and circuits are dropped after the unlock, for a key can do what it likes then.
         drop(circuits);
         drop(forgotten);
         new
     }
 
-    /// Takes out those that were idle for too long, and if there is no room then, the oldest.
-    fn make_room(
-        &self,
-        circuits: &mut Recent<K, Circuit>,
-        now: Instant,
-    ) -> Vec<Option<(K, K, Circuit)>> {
+    /// Takes out those that were idle for too long.
+    fn forget_idle(&self, circuits: &mut Recent<K, Circuit>, now: Instant) -> Forgotten<K> {
         let mut forgotten = Vec::new();
         for _ in 0..circuits.len() {
             match circuits.oldest() {
@@ -167,16 +175,13 @@ impl<K: Hash + Eq + Clone> Shared<K> {
                     if now.saturating_duration_since(used_at) >= self.limits.idle_for =>
                 {
                     if circuit.is_closed() {
-                        forgotten.push(circuits.remove_oldest());
+                        forgotten.extend(circuits.remove_oldest());
                     } else {
                         circuits.use_oldest(now);
                     }
                 }
                 _ => break,
             }
-        }
-        if circuits.len() >= self.limits.max_keys {
-            forgotten.push(circuits.remove_oldest());
         }
         forgotten
     }

@@ -96,6 +96,24 @@ async fn a_key_is_forgotten_when_it_was_idle_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_idle_key_is_forgotten_though_no_new_key_comes() {
+    let circuits = circuits(10);
+    let _ = circuits.circuit(&"idle".into());
+    let _ = circuits.circuit(&"used".into());
+    wait(seconds(99)).await;
+    let _ = circuits.circuit(&"used".into());
+    assert_eq!(circuits.len(), 2);
+    wait(seconds(1)).await;
+    let _ = circuits.circuit(&"used".into());
+    assert_eq!(circuits.len(), 1);
+    // Nor the last one, by its own use.
+    wait(seconds(1_000)).await;
+    let circuit = circuits.circuit(&"used".into());
+    circuit.force_open();
+    assert_eq!(state(&circuits.circuit(&"used".into())), State::ForcedOpen);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_circuit_that_is_open_or_told_what_to_be_is_not_forgotten() {
     let circuits = circuits(10);
     fail(&circuits.circuit(&"down".into()), 1);

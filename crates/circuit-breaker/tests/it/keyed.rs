@@ -1,5 +1,7 @@
 //! A circuit for each key.
 
+use std::time::Duration;
+
 use mainstay_circuit_breaker::{Circuits, KeyLimits, KeyedCircuitBreakerLayer, State, Verdict};
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{Service, ServiceBuilder, ServiceExt};
@@ -111,6 +113,17 @@ async fn an_idle_key_is_forgotten_though_no_new_key_comes() {
     let circuit = circuits.circuit(&"used".into());
     circuit.force_open();
     assert_eq!(state(&circuits.circuit(&"used".into())), State::ForcedOpen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_can_be_kept_for_as_long_as_there_is_room() {
+    let limits = KeyLimits::new(2, Duration::MAX).unwrap();
+    let circuits = Circuits::new(consecutive(1), limits);
+    for key in ["one", "other", "other"] {
+        let _ = circuits.circuit(&key);
+        wait(seconds(1_000_000)).await;
+    }
+    assert_eq!(circuits.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,13 @@
 use std::{fmt, sync::Arc, thread};
 
-use tokio::{sync::futures::Notified, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     Changes, Open, Permit, Rules, Snapshot, State, event,
     machine::{Machine, Refusal},
     memory::{Owner, Shared},
     open::Wait,
+    sync::Notified,
     word::Word,
 };
 
@@ -62,6 +63,12 @@ impl Circuit {
     /// If the circuit is open, or half-open and its probes are out.
     #[inline]
     pub fn admit(&self) -> Result<Permit, Open> {
+        self.admit_or_box().map_err(|open| *open)
+    }
+
+    /// The same, with the refusal in the box that services answer with.
+    #[inline]
+    pub(crate) fn admit_or_box(&self) -> Result<Permit, Box<Open>> {
         match self.shared.gate.pass() {
             Some(pass) => Ok(Permit::new(self.shared, pass)),
             None => self.ask_to_admit(),
@@ -147,11 +154,11 @@ impl Circuit {
     }
 
     #[cold]
-    fn ask_to_admit(&self) -> Result<Permit, Open> {
+    fn ask_to_admit(&self) -> Result<Permit, Box<Open>> {
         let now = Instant::now();
         match self.ask(|machine| machine.admit(now)) {
             Ok(pass) => Ok(Permit::new(self.shared, pass)),
-            Err(refusal) => Err(*self.refused(&refusal, refusal.wait(now))),
+            Err(refusal) => Err(self.refused(&refusal, refusal.wait(now))),
         }
     }
 

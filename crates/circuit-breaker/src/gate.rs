@@ -6,9 +6,10 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    Change, Name, Rules, Verdict,
+    Rules, Verdict,
     cells::Counted,
     clock::{Clock, Tick},
+    event_queue::EventQueue,
     machine::Machine,
     meter::Meter,
     pass::Pass,
@@ -30,13 +31,7 @@ pub(crate) struct Gate {
     /// The shortest time from which a rule calls a call slow: without one no call is timed.
     slow_from: Option<Duration>,
     machine: Mutex<Machine>,
-}
-
-/// What became of a circuit, for those who are told when the lock is free again.
-#[derive(Debug)]
-pub(crate) struct News {
-    pub(crate) name: Option<Name>,
-    pub(crate) changes: Vec<Change>,
+    events: EventQueue,
 }
 
 impl Gate {
@@ -55,6 +50,7 @@ impl Gate {
             needs_clock: meters.iter().any(Meter::has_steps),
             slow_from: meters.iter().filter_map(|it| it.shape().slow_from).min(),
             machine: Mutex::new(machine),
+            events: EventQueue::new(),
         }
     }
 
@@ -107,24 +103,19 @@ impl Gate {
         Pass::unasked(self.word())
     }
 
-    /// Takes a pass back with the verdict on its call.
-    pub(crate) fn settle(
-        &self,
-        pass: Pass,
-        verdict: Verdict,
-        started: Option<Tick>,
-    ) -> Option<Box<News>> {
+    /// Takes a pass back with the verdict on its call, and says whether that changed the state.
+    pub(crate) fn settle(&self, pass: Pass, verdict: Verdict, started: Option<Tick>) -> bool {
         let word = self.word();
         match verdict {
-            Verdict::Ignore if pass.probe().is_none() => None,
-            Verdict::Success if pass.is_ignored(word) => None,
+            Verdict::Ignore if pass.probe().is_none() => false,
+            Verdict::Success if pass.is_ignored(word) => false,
             Verdict::Success if pass.is_metered(word) => self.succeed(pass, started),
             _ => self.tell(pass, verdict, started),
         }
     }
 
     /// Counts a success in the meters.
-    fn succeed(&self, pass: Pass, started: Option<Tick>) -> Option<Box<News>> {
+    fn succeed(&self, pass: Pass, started: Option<Tick>) -> bool {
         let generation = pass.generation();
         let at = (self.needs_clock || started.is_some()).then(Instant::now);
         let now = at.map(|it| self.clock.tick(it));
@@ -142,7 +133,7 @@ impl Gate {
         }
         match at {
             Some(at) if is_new_step => self.evaluate(generation, at),
-            _ => None,
+            _ => false,
         }
     }
 
@@ -163,36 +154,38 @@ impl Gate {
 
     /// Good calls have left the window: what is left can be too bad.
     #[cold]
-    fn evaluate(&self, generation: u64, at: Instant) -> Option<Box<News>> {
+    fn evaluate(&self, generation: u64, at: Instant) -> bool {
         self.ask(|machine| machine.evaluate(generation, at)).1
     }
 
     /// Puts an outcome to the machine.
     #[cold]
-    fn tell(&self, pass: Pass, verdict: Verdict, started: Option<Tick>) -> Option<Box<News>> {
+    fn tell(&self, pass: Pass, verdict: Verdict, started: Option<Tick>) -> bool {
         let now = Instant::now();
         let took = started.map_or(Duration::ZERO, |it| self.clock.tick(now).since(it));
         self.ask(|machine| machine.settle(pass, verdict, took, now))
             .1
     }
 
-    /// The lock is held for one question or command. Nobody is told of what came of it until it is
-    /// free again.
-    pub(crate) fn ask<T>(
-        &self,
-        question: impl FnOnce(&mut Machine) -> T,
-    ) -> (T, Option<Box<News>>) {
+    /// The lock is held for one question or command, to which the answer comes with whether the state
+    /// changed. Nobody is told of that until the lock is free again.
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&mut Machine) -> T) -> (T, bool) {
         let mut machine = self.lock();
         let seen = machine.changed();
         let answer = question(&mut machine);
         self.publish(&machine);
-        let news = (machine.changed() != seen).then(|| {
-            Box::new(News {
-                name: machine.rules().name.clone(),
-                changes: machine.changes_since(seen).collect(),
-            })
-        });
-        (answer, news)
+        let has_changed = machine.changed() != seen;
+        if has_changed {
+            for change in machine.changes_since(seen) {
+                self.events.push(machine.rules().name.as_ref(), change);
+            }
+        }
+        (answer, has_changed)
+    }
+
+    /// Tells the log of changes.
+    pub(crate) fn tell_log(&self) {
+        self.events.tell();
     }
 
     fn publish(&self, machine: &Machine) {

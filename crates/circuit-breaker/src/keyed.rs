@@ -44,10 +44,22 @@ struct Shared<K> {
     rules: Arc<Rules>,
     name_of: Option<Box<NameOf<K>>>,
     limits: KeyLimits,
-    circuits: Mutex<Recent<K, Circuit>>,
+    kept: Mutex<Kept<K>>,
+}
+
+struct Kept<K> {
+    circuits: Recent<K, Circuit>,
+    /// None of them is idle for too long before.
+    look_at: Instant,
 }
 
 type NameOf<K> = dyn Fn(&K) -> Name + Send + Sync;
+
+/// What was taken out under the lock, and is dropped without it: a key can do what it likes then.
+type Forgotten<K> = Vec<(K, K, Circuit)>;
+
+/// Thirty years, as tokio has it.
+const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 
 impl KeyLimits {
     /// At most `max_keys` circuits, each kept until it was not asked for within `idle_for`. It goes then
@@ -88,7 +100,10 @@ impl<K: Hash + Eq + Clone> Circuits<K> {
             rules: Arc::new(rules),
             name_of,
             limits,
-            circuits: Mutex::new(Recent::new()),
+            kept: Mutex::new(Kept {
+                circuits: Recent::new(),
+                look_at: Instant::now(),
+            }),
         };
         Self {
             shared: Arc::new(shared),
@@ -99,7 +114,12 @@ impl<K: Hash + Eq + Clone> Circuits<K> {
     #[must_use]
     pub fn circuit(&self, key: &K) -> Circuit {
         let now = Instant::now();
-        let found = self.shared.lock().use_one(key, now).cloned();
+        let mut kept = self.shared.lock();
+        let found = kept.circuits.use_one(key, now).cloned();
+        let is_due = now >= kept.look_at;
+        let forgotten = is_due.then(|| self.shared.forget_idle(&mut kept, now));
+        drop(kept);
+        drop(forgotten);
         found.unwrap_or_else(|| self.shared.make(key.clone(), now))
     }
 
@@ -110,21 +130,21 @@ impl<K: Hash + Eq + Clone> Circuits<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.shared.lock().get(key).cloned()
+        self.shared.lock().circuits.get(key).cloned()
     }
 
     /// All keys and their circuits, in no order.
     #[must_use]
     pub fn list(&self) -> Vec<(K, Circuit)> {
-        let circuits = self.shared.lock();
+        let kept = self.shared.lock();
         let copy = |(key, circuit): (&K, &Circuit)| (key.clone(), circuit.clone());
-        circuits.iter().map(copy).collect()
+        kept.circuits.iter().map(copy).collect()
     }
 
     /// How many circuits there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.lock().len()
+        self.shared.lock().circuits.len()
     }
 
     /// Whether there are none.
@@ -142,49 +162,50 @@ impl<K: Hash + Eq + Clone> Shared<K> {
             rules = Arc::new(Rules::clone(&rules).with_name(name_of(&key)));
         }
         let new = Circuit::small(rules);
-        let mut circuits = self.lock();
-        if let Some(circuit) = circuits.use_one(&key, now) {
+        let mut kept = self.lock();
+        if let Some(circuit) = kept.circuits.use_one(&key, now) {
             return circuit.clone();
         }
-        let forgotten = self.make_room(&mut circuits, now);
-        circuits.insert(key, new.clone(), now);
-        // Keys and circuits are dropped after the unlock, for a key can do what it likes then.
-        drop(circuits);
+        let is_full = kept.circuits.len() >= self.limits.max_keys;
+        let forgotten = is_full.then(|| kept.circuits.remove_oldest());
+        kept.circuits.insert(key, new.clone(), now);
+        drop(kept);
         drop(forgotten);
         new
     }
 
-    /// Takes out those that were idle for too long, and if there is no room then, the oldest.
-    fn make_room(
-        &self,
-        circuits: &mut Recent<K, Circuit>,
-        now: Instant,
-    ) -> Vec<Option<(K, K, Circuit)>> {
+    /// Takes out those that were idle for too long.
+    #[cold]
+    fn forget_idle(&self, kept: &mut Kept<K>, now: Instant) -> Forgotten<K> {
+        let Kept { circuits, look_at } = kept;
         let mut forgotten = Vec::new();
+        // If there are none, then no other can be idle for too long any earlier.
+        let mut oldest_used_at = now;
         for _ in 0..circuits.len() {
-            match circuits.oldest() {
-                Some((circuit, used_at))
-                    if now.saturating_duration_since(used_at) >= self.limits.idle_for =>
-                {
-                    if circuit.is_closed() {
-                        forgotten.push(circuits.remove_oldest());
-                    } else {
-                        circuits.use_oldest(now);
-                    }
-                }
-                _ => break,
+            let Some((circuit, used_at)) = circuits.oldest() else {
+                break;
+            };
+            oldest_used_at = used_at;
+            if now.saturating_duration_since(used_at) < self.limits.idle_for {
+                break;
             }
+            if circuit.is_closed() {
+                forgotten.extend(circuits.remove_oldest());
+            } else {
+                circuits.use_oldest(now);
+            }
+            oldest_used_at = now;
         }
-        if circuits.len() >= self.limits.max_keys {
-            forgotten.push(circuits.remove_oldest());
-        }
+        let idle_at = oldest_used_at.checked_add(self.limits.idle_for);
+        // What the clock cannot tell is never.
+        *look_at = idle_at.unwrap_or_else(|| now + NEVER);
         forgotten
     }
 
-    fn lock(&self) -> MutexGuard<'_, Recent<K, Circuit>> {
+    fn lock(&self) -> MutexGuard<'_, Kept<K>> {
         // What of others can panic under the lock is the hash, the comparison or the copy of a key.
         // The worst that comes of it is a key that is not found.
-        self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

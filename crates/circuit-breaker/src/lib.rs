@@ -42,7 +42,8 @@
 //!
 //! Without tower, [`Circuit::admit`] gives a [`Permit`] for a call, to be settled with its outcome.
 //! [`KeyedCircuitBreakerLayer`] has a circuit for each key. Changes of state are `tracing` events at
-//! `info`, refusals at `debug`; [`Circuit::snapshot`] has the numbers, and [`Circuit::changes`] follows.
+//! `info`, in their order, and refusals at `debug`; [`Circuit::snapshot`] has the numbers, and
+//! [`Circuit::changes`] follows.
 //!
 //! # Clone
 //! Clones of a service, and all services of one layer, share the circuit. A clone is not ready. The
@@ -76,6 +77,7 @@ mod classify;
 mod clock;
 mod deadline;
 mod event;
+mod event_queue;
 pub mod future;
 mod gate;
 mod half_open;

@@ -18,16 +18,11 @@ use std::{
 };
 
 use mainstay_striped::Striped;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
-    Rules, Verdict, chance,
-    clock::Tick,
-    event,
-    gate::{Gate, News},
-    machine::Machine,
-    meter::Shape,
-    pass::Pass,
+    Rules, Verdict, chance, clock::Tick, gate::Gate, machine::Machine, meter::Shape, pass::Pass,
+    sync::Notify,
 };
 
 /// What a circuit's services and calls share.
@@ -60,17 +55,17 @@ static RETIRED: LazyLock<Mutex<Retired>> = LazyLock::new(Mutex::default);
 
 impl Shared {
     pub(crate) fn settle(&self, pass: Pass, verdict: Verdict, started: Option<Tick>) {
-        if let Some(news) = self.gate.settle(pass, verdict, started) {
-            self.tell(&news);
+        if self.gate.settle(pass, verdict, started) {
+            self.tell();
         } else if pass.probe().is_some() {
             self.moved.notify_waiters();
         }
     }
 
     pub(crate) fn ask<T>(&self, question: impl FnOnce(&mut Machine) -> T) -> T {
-        let (answer, news) = self.gate.ask(question);
-        if let Some(news) = news {
-            self.tell(&news);
+        let (answer, has_changed) = self.gate.ask(question);
+        if has_changed {
+            self.tell();
         }
         answer
     }
@@ -90,11 +85,9 @@ impl Shared {
     }
 
     #[cold]
-    fn tell(&self, news: &News) {
+    fn tell(&self) {
         self.moved.notify_waiters();
-        for change in &news.changes {
-            event::changed(news.name.as_deref(), change);
-        }
+        self.gate.tell_log();
     }
 }
 

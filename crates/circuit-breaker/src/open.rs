@@ -34,8 +34,8 @@ impl Open {
         self.reason
     }
 
-    /// After what time the circuit admits a probe, counted from when the service was polled to
-    /// readiness.
+    /// After what time the circuit admits a probe, counted from when it refused: for a service, that is
+    /// when it was polled to readiness, unless it had been ready for a call of its inner service.
     ///
     /// Nothing when that is not known: while other calls probe a half-open circuit, and when it is
     /// forced open.

@@ -186,8 +186,8 @@ where
         match mem::replace(&mut self.readiness, Readiness::Unknown) {
             Readiness::Unknown => panic!("poll_ready must be called first"),
             Readiness::Refusing => ResponseFuture::refused(self.refuse()),
-            Readiness::Inner => match self.circuit.admit() {
-                Err(open) => ResponseFuture::refused(open.into()),
+            Readiness::Inner => match self.circuit.admit_or_box() {
+                Err(open) => ResponseFuture::refused(open),
                 Ok(permit) => {
                     let deadline = self.deadline.deadline(&request);
                     let future = self.inner.call(request);

@@ -6,3 +6,4 @@ pub(crate) use std::sync::{
 };
 
 pub(crate) use mainstay_striped::Striped;
+pub(crate) use tokio::sync::{Notify, futures::Notified};

@@ -5,10 +5,9 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::{
-    sync::futures::Notified,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::sync::Notified;
 
 pin_project! {
     /// The wait for a circuit that does not admit: until it moves, or until it is time to ask again.

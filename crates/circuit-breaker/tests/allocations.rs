@@ -9,8 +9,8 @@ use std::{
 
 use allocation_counter::{AllocationInfo, measure};
 use mainstay_circuit_breaker::{
-    Circuit, CircuitBreakerLayer, ConsecutiveFailures, FailureRate, Rules, SlowCallRate, Verdict,
-    Window,
+    Circuit, CircuitBreakerLayer, Circuits, ConsecutiveFailures, FailureRate, KeyLimits,
+    KeyedCircuitBreakerLayer, Rules, SlowCallRate, Verdict, Window,
 };
 use tower::{Layer, Service};
 
@@ -74,6 +74,26 @@ fn a_refused_call_allocates_its_refusal() {
         }
     });
     assert_eq!((count_total, count_current), (1_000, 0));
+}
+
+/// Such a refusal falls in `call`, and is made elsewhere.
+#[test]
+fn a_refusal_of_a_service_that_was_ready_is_allocated_once_too() {
+    let rules = Rules::new(ConsecutiveFailures::new(1).unwrap());
+    let circuit = Circuit::new(rules.clone());
+    let mut service = CircuitBreakerLayer::new(circuit.clone()).layer(Hello);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    circuit.force_open();
+    let allocated = measure(|| drop(service.call(())));
+    assert_eq!((allocated.count_total, allocated.count_current), (1, 0));
+
+    let limits = KeyLimits::new(10, Duration::from_secs(60)).unwrap();
+    let circuits = Circuits::new(rules, limits);
+    circuits.circuit(&7).force_open();
+    let mut service = KeyedCircuitBreakerLayer::new(circuits, |(): &()| 7).layer(Hello);
+    let allocated = measure(|| call(&mut service));
+    assert_eq!((allocated.count_total, allocated.count_current), (1, 0));
 }
 
 fn call<S>(service: &mut S)

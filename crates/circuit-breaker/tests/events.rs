@@ -2,12 +2,18 @@
 
 use std::{
     io::{self, Write},
-    sync::{Arc, Mutex},
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
     time::Duration,
 };
 
 use mainstay_circuit_breaker::{Circuit, ConsecutiveFailures, OpenTime, Rules, Verdict};
-use tracing::subscriber::set_default;
+use tracing::{Dispatch, dispatcher, subscriber::set_default};
 use tracing_subscriber::fmt;
 
 #[tokio::test(start_paused = true)]
@@ -48,6 +54,71 @@ async fn changes_are_told_at_info_and_refusals_at_debug() {
         r#" INFO circuit disabled circuit="users" from=forced open"#,
     ];
     assert_eq!(log.lines(), expected);
+}
+
+/// The log is still being told of the first change when another thread makes the second.
+#[test]
+fn changes_that_follow_at_once_are_told_in_their_order() {
+    let circuit = Circuit::new(Rules::new(ConsecutiveFailures::new(1).unwrap()));
+    let (log, (opened, is_open)) = (Log::default(), mpsc::channel());
+    let (is_reset, reset) = mpsc::channel();
+    let (writer, other) = (log.clone(), circuit.clone());
+    let gates = Mutex::new(Some((opened, reset)));
+    let subscriber = fmt()
+        .without_time()
+        .with_ansi(false)
+        .with_target(false)
+        .with_writer(move || {
+            let is_first = gates.lock().unwrap().take();
+            if let Some((opened, reset)) = is_first {
+                opened.send(()).unwrap();
+                reset.recv().unwrap();
+            }
+            writer.clone()
+        })
+        .finish();
+    let subscriber = Dispatch::new(subscriber);
+    let resetting = thread::spawn({
+        let subscriber = subscriber.clone();
+        move || {
+            is_open.recv().unwrap();
+            dispatcher::with_default(&subscriber, || other.reset());
+            is_reset.send(()).unwrap();
+        }
+    });
+    dispatcher::with_default(&subscriber, || {
+        circuit.admit().unwrap().settle(Verdict::failure());
+    });
+    resetting.join().unwrap();
+    let lines = log.lines();
+    assert!(lines[0].starts_with(" INFO circuit opened"), "{lines:?}");
+    assert!(lines[1].starts_with(" INFO circuit closed"), "{lines:?}");
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn after_a_subscriber_has_panicked_the_log_is_told_again() {
+    let circuit = Circuit::new(Rules::new(ConsecutiveFailures::new(1).unwrap()));
+    let (log, panics) = (Log::default(), AtomicBool::new(true));
+    let writer = log.clone();
+    let subscriber = fmt()
+        .without_time()
+        .with_ansi(false)
+        .with_target(false)
+        .with_writer(move || {
+            assert!(!panics.swap(false, Ordering::Relaxed), "as planned");
+            writer.clone()
+        })
+        .finish();
+    let _guard = set_default(subscriber);
+    let forced = panic::catch_unwind(AssertUnwindSafe(|| circuit.force_open()));
+    assert!(forced.is_err());
+    circuit.reset();
+    let lines = log.lines();
+    assert_eq!(
+        lines.last().unwrap(),
+        " INFO circuit closed from=forced open"
+    );
 }
 
 #[derive(Clone, Default)]

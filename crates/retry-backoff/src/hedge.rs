@@ -68,7 +68,7 @@ pub struct HedgeLayer<P, G = TokenBucket> {
 /// What was [`NotSent`](crate::Outcome::NotSent), or [`NotProcessed`](crate::Outcome::NotProcessed)
 /// for the first time, is sent again under the same number and for nothing, while there is a copy:
 /// that is, until the last attempt is under way. Three times of a request that is at once, and then
-/// after the delay.
+/// after the delay. If it is not sent again after all, the budget has its price back.
 ///
 /// Only for requests that may be carried out twice at the same time. It clones the service below for
 /// each request, and gets that clone ready when it is needed. The first hedge of a request makes an

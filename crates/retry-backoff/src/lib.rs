@@ -47,7 +47,8 @@
 //! A hint of the server ([`Outcome::after`]) takes the place of the backoff's delay. A retry without
 //! a delay goes at once, without a timer. A retry or hedge that is waited for has two milliseconds to
 //! spare before the deadline, since a timer may be as late. A request is copied only while another
-//! attempt may follow, which on the last one it may only with transparent retries; and the service
+//! attempt may follow by number, which on the last one it may only with transparent retries (before
+//! it is needed neither clock nor backoff is asked whether there is time for one); and the service
 //! below is cloned only if there is a copy. A limit for each attempt is tower's `timeout`, below.
 //!
 //! [`Engine`] is the same without tower, for outcomes that are known only later. With the feature

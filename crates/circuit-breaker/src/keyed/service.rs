@@ -80,8 +80,8 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let circuit = self.circuits.circuit(&(self.key)(&request));
-        match circuit.admit() {
-            Err(open) => ResponseFuture::refused(open.into()),
+        match circuit.admit_or_box() {
+            Err(open) => ResponseFuture::refused(open),
             Ok(permit) => {
                 let deadline = self.deadline.deadline(&request);
                 let future = self.inner.call(request);

@@ -1,5 +1,7 @@
 //! A circuit for each key.
 
+use std::time::Duration;
+
 use mainstay_circuit_breaker::{Circuits, KeyLimits, KeyedCircuitBreakerLayer, State, Verdict};
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{Service, ServiceBuilder, ServiceExt};
@@ -93,6 +95,35 @@ async fn a_key_is_forgotten_when_it_was_idle_and_not_before() {
     wait(seconds(100)).await;
     let _ = circuits.circuit(&"another".into());
     assert_eq!(circuits.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_key_is_forgotten_though_no_new_key_comes() {
+    let circuits = circuits(10);
+    let _ = circuits.circuit(&"idle".into());
+    let _ = circuits.circuit(&"used".into());
+    wait(seconds(99)).await;
+    let _ = circuits.circuit(&"used".into());
+    assert_eq!(circuits.len(), 2);
+    wait(seconds(1)).await;
+    let _ = circuits.circuit(&"used".into());
+    assert_eq!(circuits.len(), 1);
+    // Nor the last one, by its own use.
+    wait(seconds(1_000)).await;
+    let circuit = circuits.circuit(&"used".into());
+    circuit.force_open();
+    assert_eq!(state(&circuits.circuit(&"used".into())), State::ForcedOpen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_can_be_kept_for_as_long_as_there_is_room() {
+    let limits = KeyLimits::new(2, Duration::MAX).unwrap();
+    let circuits = Circuits::new(consecutive(1), limits);
+    for key in ["one", "other", "other"] {
+        let _ = circuits.circuit(&key);
+        wait(seconds(1_000_000)).await;
+    }
+    assert_eq!(circuits.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,16 +10,29 @@ mod call_window;
 mod cells;
 #[path = "../../src/chance.rs"]
 mod chance;
+#[path = "../../src/changes.rs"]
+mod changes;
+#[path = "../../src/circuit.rs"]
+mod circuit;
 #[path = "../../src/classify.rs"]
 mod classify;
 #[path = "../../src/clock.rs"]
 mod clock;
+#[path = "../../src/deadline.rs"]
+mod deadline;
+mod event;
+#[path = "../../src/event_queue.rs"]
+mod event_queue;
+#[path = "../../src/future.rs"]
+mod future;
 #[path = "../../src/gate.rs"]
 mod gate;
 #[path = "../../src/half_open.rs"]
 mod half_open;
 #[path = "../../src/machine.rs"]
 mod machine;
+#[path = "../../src/memory.rs"]
+mod memory;
 #[path = "../../src/meter.rs"]
 mod meter;
 #[path = "../../src/name.rs"]
@@ -30,10 +43,14 @@ mod open;
 mod open_time;
 #[path = "../../src/pass.rs"]
 mod pass;
+#[path = "../../src/permit.rs"]
+mod permit;
 #[path = "../../src/rule.rs"]
 mod rule;
 #[path = "../../src/rules.rs"]
 mod rules;
+#[path = "../../src/service.rs"]
+mod service;
 #[path = "../../src/snapshot.rs"]
 mod snapshot;
 #[path = "../../src/state.rs"]
@@ -43,6 +60,8 @@ mod sync;
 mod tally;
 #[path = "../../src/time_window.rs"]
 mod time_window;
+#[path = "../../src/waiting.rs"]
+mod waiting;
 #[path = "../../src/window.rs"]
 mod window;
 #[path = "../../src/word.rs"]
@@ -50,16 +69,25 @@ mod word;
 
 mod calls;
 mod counting;
+mod waits;
 
-use classify::{Failure, Verdict};
+use changes::Changes;
+use circuit::Circuit;
+use classify::{Classify, ErrorsFail, Failure, Verdict};
+use deadline::{Deadline, NoDeadline};
 use half_open::HalfOpen;
 use name::Name;
+use open::Open;
 use open_time::OpenTime;
-use rule::{ConsecutiveFailures, FailureRate, InvalidRule, Rule};
+use permit::Permit;
+use rule::{ConsecutiveFailures, FailureRate, InvalidRule, Rule, SlowCallRate};
 use rules::Rules;
+use service::CircuitBreaker;
 use snapshot::{RuleSnapshot, Snapshot};
 use state::{Change, Reason, State};
 use window::Window;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Tries every order with up to three preemptions: with more, loom's authors have found no more faults.
 fn check(model: fn()) {

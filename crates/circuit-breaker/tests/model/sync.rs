@@ -1,6 +1,13 @@
 //! The same as in the crate, but of loom.
 
-use std::{cell::Cell, ops::Deref};
+use std::{
+    cell::Cell,
+    future::Future,
+    mem,
+    ops::Deref,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
 
 pub(crate) use loom::sync::{
     Mutex, MutexGuard,
@@ -27,6 +34,24 @@ pub(crate) struct Striped<T> {
 pub(crate) struct Stripe<'a, T> {
     value: &'a T,
     is_own: bool,
+}
+
+/// As tokio's, of which only this is used: whoever asked to be notified before all are is, though it was
+/// not polled yet.
+#[derive(Debug)]
+pub(crate) struct Notify(Mutex<Waiters>);
+
+#[derive(Debug, Default)]
+struct Waiters {
+    /// How often all were notified.
+    rounds: usize,
+    wakers: Vec<Waker>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Notified<'a> {
+    notify: &'a Notify,
+    since: usize,
 }
 
 impl<T: Default> Striped<T> {
@@ -63,5 +88,40 @@ impl<T> Deref for Stripe<'_, T> {
 
     fn deref(&self) -> &T {
         self.value
+    }
+}
+
+impl Notify {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Waiters::default()))
+    }
+
+    pub(crate) fn notified(&self) -> Notified<'_> {
+        Notified {
+            notify: self,
+            since: self.0.lock().unwrap().rounds,
+        }
+    }
+
+    pub(crate) fn notify_waiters(&self) {
+        let wakers = {
+            let mut waiters = self.0.lock().unwrap();
+            waiters.rounds += 1;
+            mem::take(&mut waiters.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Future for Notified<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waiters = self.notify.0.lock().unwrap();
+        if waiters.rounds != self.since {
+            return Poll::Ready(());
+        }
+        waiters.wakers.push(cx.waker().clone());
+        Poll::Pending
     }
 }

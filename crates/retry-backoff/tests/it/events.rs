@@ -137,6 +137,6 @@ fn a_hedge_is_told_with_the_name() {
     });
     assert_eq!(
         lines,
-        ["DEBUG mainstay_retry_backoff::hedge::future: hedging name=\"kv\" attempt=2"]
+        ["DEBUG mainstay_retry_backoff::hedge::future::next: hedging name=\"kv\" attempt=2"]
     );
 }

@@ -7,9 +7,11 @@ mod contention;
 mod contract;
 mod events;
 mod hedging;
+mod hedging_unsent;
 mod random;
 mod readiness;
 mod script;
+mod threads;
 #[cfg(feature = "tower")]
 mod tower_retry;
 mod waiting;

@@ -1,3 +1,4 @@
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use clap::{Parser, value_parser};
@@ -14,8 +15,8 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..))]
     pub(crate) seconds: u32,
     /// How many callers there are at once.
-    #[arg(long, default_value_t = 16, value_parser = value_parser!(u16).range(1..))]
-    pub(crate) callers: u16,
+    #[arg(long, default_value = "16")]
+    pub(crate) callers: NonZeroU16,
     /// How often one of the processes of the plugin is killed; 0: never.
     #[arg(long, default_value_t = 100)]
     kill_every_ms: u32,
@@ -41,27 +42,26 @@ impl Arguments {
     /// Tells what is done to the plugin.
     pub(crate) fn explain(&self) {
         line(&format!(
-            "{} callers ask a plugin for values. It runs in {INSTANCES} processes; calls go through unix sockets",
+            "{} callers ask a plugin for values, over unix sockets with mutual TLS. It runs in \
+             {INSTANCES} processes.",
             self.callers
         ));
-        line("with mutual TLS.");
-        if let Some(every) = self.kill_every() {
+        if self.kill_every_ms > 0 {
             line(&format!(
-                "- One of its processes is killed every {every:?}."
+                "- Every {} ms one of them is killed (SIGKILL), and started again.",
+                self.kill_every_ms
             ));
         }
         if !self.no_faults {
             line(&format!(
-                "- It answers one of {FAILS_ONE_OF} calls with UNAVAILABLE, and one of {HANGS_ONE_OF} never."
+                "- One of {FAILS_ONE_OF} calls is answered with UNAVAILABLE, one of {HANGS_ONE_OF} never."
             ));
         }
-        line(
-            "With the stack, a call is sent again that was lost, that failed as UNAVAILABLE, or that was",
-        );
         line(&format!(
-            "not answered within {:?}; to ask for a value twice does no harm. Without, callers see it all.",
-            self.attempt_timeout()
+            "With the stack, a call is sent again if its process died, if the answer is UNAVAILABLE, or \
+             if there is\nnone within {} ms: to ask twice for a value does no harm. Without it, callers \
+             see it all.\n",
+            self.attempt_timeout_ms
         ));
-        line("");
     }
 }

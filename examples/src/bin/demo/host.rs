@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use mainstay::circuit_breaker::State;
 use mainstay_examples::proto::kv_client::KvClient;
 use tonic::Status;
@@ -5,7 +7,7 @@ use tonic::body::Body;
 use tower::util::BoxCloneService;
 
 /// How many processes of the plugin there are.
-pub(crate) const INSTANCES: u32 = 2;
+pub(crate) const INSTANCES: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
 /// A generated client, over whatever there is between it and the plugin.
 pub(crate) type Client =

@@ -70,6 +70,14 @@ async fn plugin_or_host(arguments: &Arguments) -> Result<ExitCode, BoxError> {
     let without = without_stack(launcher(arguments, cookie)?, arguments, &stop).await?;
     let reports: Vec<_> = with.into_iter().chain(without).collect();
     line(&report::table(&reports).to_string());
+    // Which nobody expects.
+    if let Some(status) = reports
+        .first()
+        .and_then(|it| it.seen.first_failure.as_ref())
+    {
+        let title = reports[0].title;
+        line(&format!("The first failure {title}: {status:?}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -96,7 +104,7 @@ async fn with_stack(
     let plugin = tokio::select! {
         biased;
         () = stop.told() => return Ok(None),
-        plugin = Stacked::start(launcher, arguments.attempt_timeout()) => plugin?,
+        plugin = Stacked::start(launcher, arguments.callers, arguments.attempt_timeout()) => plugin?,
     };
     let report = run("with the stack", &plugin, arguments, stop).await;
     plugin.stop().await?;

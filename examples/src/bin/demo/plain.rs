@@ -40,7 +40,7 @@ impl Plain {
             restarts: Arc::default(),
             supervisors: JoinSet::new(),
         };
-        for _ in 0..INSTANCES {
+        for _ in 0..INSTANCES.get() {
             let (instance, running) = launch(&launcher).await?;
             let (sender, receiver) = watch::channel(Some(running));
             plain.running.push(receiver);

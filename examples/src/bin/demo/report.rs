@@ -18,7 +18,7 @@ pub(crate) struct Report {
 const ROWS: [&str; 10] = [
     "calls",
     "failures",
-    "as",
+    "failed with",
     "share of failures",
     "latency, p50",
     "latency, p99",

@@ -22,7 +22,7 @@ pub(crate) async fn run(
     let seen = Seen::new()?;
     let sabotage = Sabotage::default();
     let display = Display::new(title, length)?;
-    let mut callers = load::start(arguments.callers, host, &seen);
+    let mut callers = load::start(arguments.callers.get(), host, &seen);
     tokio::select! {
         () = stop.told() => {}
         () = sleep(length) => {}

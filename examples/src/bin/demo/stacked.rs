@@ -1,6 +1,7 @@
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
+use mainstay::retry_backoff::{GrpcThrottle, Plan};
 use mainstay::{Instances, Method, Methods, Stack, Supervisor};
 use mainstay_plugin::Launcher;
 use tower::util::BoxCloneService;
@@ -12,6 +13,18 @@ use crate::host::{Client, Host, INSTANCES, Snapshot};
 /// well: longer than by default, since a machine may have to start ten processes a second besides much
 /// else.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// As the stack has it by default.
+const ATTEMPTS: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
+/// What a success adds to the throttle of retries, in tokens, as by default. A failure takes one.
+const TOKEN_RATIO: f64 = 0.1;
+
+/// How many tokens the throttle has, for each caller. By default it is ten for all, of which half can be
+/// spent at once. But when the machine stalls for longer than an attempt may take, all callers lose
+/// theirs at the same time, and this must be enough for that, and for the next time.
+const TOKENS_PER_CALLER: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const MOST_TOKENS: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 
 /// How long calls under way have when the plugin is stopped.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
@@ -28,10 +41,10 @@ impl Stacked {
     /// If the plugin cannot be started.
     pub(crate) async fn start(
         launcher: Launcher,
+        callers: NonZeroU16,
         attempt_timeout: Duration,
     ) -> Result<Self, BoxError> {
-        let how_many = NonZeroU32::new(INSTANCES).ok_or("there must be an instance")?;
-        let instances = Supervisor::new(launcher, how_many)
+        let instances = Supervisor::new(launcher, INSTANCES)
             .with_wait_within(PATIENCE)?
             .with_health_within(PATIENCE)?
             .start();
@@ -39,7 +52,11 @@ impl Stacked {
 
         // A value can be asked for as often as one likes.
         let methods = Methods::new().with_method("proto.KV/Get", Method::unary().idempotent());
-        let stack = Stack::new(methods).with_attempt_timeout(attempt_timeout);
+        let tokens = NonZeroU32::from(callers).saturating_mul(TOKENS_PER_CALLER);
+        let throttle = GrpcThrottle::new(tokens.min(MOST_TOKENS), TOKEN_RATIO)?;
+        let stack = Stack::new(methods)
+            .with_retries(Plan::new(ATTEMPTS).with_budget(throttle))
+            .with_attempt_timeout(attempt_timeout);
         Ok(Self {
             service: stack.over(&instances),
             instances,
@@ -64,7 +81,10 @@ impl Host for Stacked {
         let begun = calls.in_flight + calls.succeeded + calls.failed + calls.dropped;
         Snapshot {
             pids: instances.running.iter().map(|it| it.pid).collect(),
-            restarts: instances.pool.created.saturating_sub(INSTANCES.into()),
+            restarts: instances
+                .pool
+                .created
+                .saturating_sub(INSTANCES.get().into()),
             attempts_per_call: calls.attempts as f64 / begun.max(1) as f64,
             circuit: stack.circuit.map(|it| it.state),
         }

@@ -9,7 +9,7 @@ use crate::host::{Client, Host};
 use crate::seen::Seen;
 
 /// How long a caller wants to wait for an answer, at most.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Between two calls of a caller: who meets a dead plugin is not to make a thousand calls of it.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{Write as _, stdout};
 use std::time::{Duration, Instant};
@@ -7,95 +6,90 @@ use indicatif::style::TemplateError;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::instances::Instances;
-use crate::stats::Stats;
+use crate::host::Host;
+use crate::sabotage::Sabotage;
+use crate::seen::Seen;
 
-/// What the person who watches gets to see: on a terminal a line that lives, below the lines that
-/// tell what happened; otherwise a plain line a second.
+/// What the person who watches gets to see of a run: on a terminal lines that live, otherwise a plain
+/// line a second.
 #[derive(Debug)]
 pub(crate) struct Display {
+    title: &'static str,
     bar: ProgressBar,
     begun: Instant,
     length: Duration,
 }
 
-/// When how many calls had been made, over the last second.
-struct Pace(VecDeque<(Instant, u64)>);
-
 impl Display {
-    pub(crate) fn new(length: Duration) -> Result<Self, TemplateError> {
+    pub(crate) fn new(title: &'static str, length: Duration) -> Result<Self, TemplateError> {
         let target = ProgressDrawTarget::stdout();
         let bar = ProgressBar::with_draw_target(Some(millis(length)), target);
-        bar.set_style(ProgressStyle::with_template("{msg} {wide_bar}")?);
+        bar.set_style(ProgressStyle::with_template("{prefix} {wide_bar}\n{msg}")?);
         Ok(Self {
+            title,
             bar,
             begun: Instant::now(),
             length,
         })
     }
 
-    /// Tells what has happened.
-    pub(crate) fn line(&self, line: &str) {
-        if self.is_live() {
-            self.bar.println(line);
-        } else {
-            // Whoever reads it may have gone, as `head` does.
-            let _ = writeln!(stdout(), "{line}");
-        }
-    }
-
     /// Shows how it goes.
-    pub(crate) async fn run(&self, stats: &Stats, instances: &Instances) -> Infallible {
-        let a_second = if self.is_live() { 10 } else { 1 };
+    pub(crate) async fn run(
+        &self,
+        seen: &Seen,
+        host: &impl Host,
+        sabotage: &Sabotage,
+    ) -> Infallible {
+        let a_second = if self.bar.is_hidden() { 1 } else { 10 };
         let mut times = interval(Duration::from_secs(1) / a_second);
         times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         times.tick().await;
-        let mut pace = Pace(VecDeque::from(vec![(self.begun, 0); a_second as usize]));
         loop {
             times.tick().await;
-            let seen = stats.snapshot();
             let elapsed = self.begun.elapsed();
-            let line = format!(
-                "{:4.1} of {} s  {} calls  {}/s  failed {}  restarts {}  pid {}",
+            let (calls, failures) = seen.counts();
+            let plugin = host.snapshot();
+            let head = format!(
+                "{}  {:4.1} of {} s",
+                self.title,
                 elapsed.as_secs_f64(),
                 self.length.as_secs(),
-                HumanCount(seen.calls),
-                HumanCount(pace.per_second(Instant::now(), seen.calls)),
-                seen.failures,
-                seen.restarts,
-                instances
-                    .pid()
-                    .map_or("-".to_owned(), |pid| pid.to_string()),
             );
-            if self.is_live() {
-                self.bar.set_message(line);
-                self.bar.set_position(millis(elapsed));
+            let callers = format!(
+                "calls {}  failures {}  attempts per call {:.3}",
+                HumanCount(calls),
+                HumanCount(failures),
+                plugin.attempts_per_call,
+            );
+            let processes = format!(
+                "circuit {}  instances {}  kills {}  restarts {}",
+                plugin
+                    .circuit
+                    .map_or("none".to_owned(), |it| it.to_string()),
+                plugin.pids.len(),
+                sabotage.kills(),
+                plugin.restarts,
+            );
+            if self.bar.is_hidden() {
+                line(&format!("{head}  {callers}  {processes}"));
             } else {
-                self.line(&line);
+                self.bar.set_prefix(head);
+                self.bar.set_message(format!("{callers}\n{processes}"));
+                self.bar.set_position(millis(elapsed));
             }
         }
     }
 
-    /// Ends with a table.
-    pub(crate) fn finish(&self, stats: &Stats) {
+    /// Makes room for what comes next.
+    pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
-        let _ = writeln!(stdout(), "{}", stats.table());
-    }
-
-    fn is_live(&self) -> bool {
-        !self.bar.is_hidden()
     }
 }
 
-impl Pace {
-    /// The calls of the last second, or of what it has of it.
-    fn per_second(&mut self, now: Instant, calls: u64) -> u64 {
-        self.0.push_back((now, calls));
-        let since = self.0.pop_front();
-        since.map_or(0, |(then, calls_then)| {
-            ((calls - calls_then) as f64 / (now - then).as_secs_f64()) as u64
-        })
-    }
+/// Tells something that stays.
+pub(crate) fn line(line: &str) {
+    // Whoever reads it may have gone, as `head` does.
+    let _ = writeln!(stdout(), "{line}");
 }
 
 fn millis(duration: Duration) -> u64 {

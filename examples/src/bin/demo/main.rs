@@ -1,44 +1,40 @@
-//! A plugin that is killed again and again, and what its callers see of it.
+//! A plugin that is killed ten times a second, fails and hangs, and what its callers see of it: with
+//! mainstay's stack around it, and without.
 //!
-//! This executable is the host and the plugin: the host starts it a second time, with the cookie in
-//! its environment.
+//! This executable is the host and the plugin: the host starts it again, with the cookie in its
+//! environment.
 
+mod arguments;
 mod display;
-mod instances;
+mod host;
 mod load;
+mod plain;
+mod plugin;
+mod report;
+mod run;
 mod sabotage;
-mod stack;
-mod stats;
+mod seen;
+mod stacked;
+mod stop;
 
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::Parser as _;
 use mainstay_examples::kv;
 use mainstay_plugin::{Cookie, Launcher};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep_until};
 
-use self::display::Display;
-use self::instances::Supervisor;
-use self::load::Load;
-use self::stats::Stats;
+use self::arguments::Arguments;
+use self::display::line;
+use self::plain::Plain;
+use self::report::Report;
+use self::run::run;
+use self::stacked::Stacked;
+use self::stop::Stop;
 
 type BoxError = Box<dyn Error + Send + Sync>;
-
-/// Starts itself as a plugin, calls it from many sides, kills it now and then, and shows what the
-/// callers see.
-#[derive(Debug, Parser)]
-struct Arguments {
-    /// How long it goes on; Ctrl-C ends it sooner.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    seconds: u32,
-    /// How many callers there are at once.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
-    callers: u16,
-}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -48,74 +44,85 @@ async fn main() -> ExitCode {
         .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
-    match run().await {
+    match plugin_or_host(&Arguments::parse()).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("demo: {error}");
+            eprint!("demo: {error}");
+            let mut source = error.source();
+            while let Some(error) = source {
+                eprint!(": {error}");
+                source = error.source();
+            }
+            eprintln!();
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run() -> Result<ExitCode, BoxError> {
+async fn plugin_or_host(arguments: &Arguments) -> Result<ExitCode, BoxError> {
     let cookie = kv::cookie()?;
     if std::env::var_os(cookie.key()).is_some_and(|value| value == cookie.value()) {
-        return Ok(kv::plugin()?.serve().await);
+        return Ok(plugin::plugin(!arguments.no_faults)?.serve().await);
     }
-    host(Arguments::parse(), cookie).await?;
+    let stop = Stop::listen()?;
+    arguments.explain();
+    let with = with_stack(launcher(arguments, cookie.clone())?, arguments, &stop).await?;
+    let without = without_stack(launcher(arguments, cookie)?, arguments, &stop).await?;
+    let reports: Vec<_> = with.into_iter().chain(without).collect();
+    line(&report::table(&reports).to_string());
+    // Which nobody expects.
+    if let Some(status) = reports
+        .first()
+        .and_then(|it| it.seen.first_failure.as_ref())
+    {
+        let title = reports[0].title;
+        line(&format!("The first failure {title}: {status:?}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn host(arguments: Arguments, cookie: Cookie) -> Result<(), BoxError> {
+fn launcher(arguments: &Arguments, cookie: Cookie) -> io::Result<Launcher> {
+    let within = Duration::from_secs(10);
     let launcher = Launcher::new(std::env::current_exe()?, cookie, kv::VERSION)
         .with_auto_mtls()
-        .with_start_within(Duration::from_secs(10))
-        .with_connect_within(Duration::from_secs(10))
-        .with_stop_within(Duration::from_secs(10));
-    let length = Duration::from_secs(arguments.seconds.into());
-    let end = Instant::now() + length;
-
-    let stats = Stats::new()?;
-    let display = Display::new(length)?;
-    let mut plugin = Supervisor::new(launcher);
-    let instances = plugin.instances();
-    let mut load = Load::start(
-        arguments.callers,
-        &stack::client(instances.clone()),
-        &instances,
-        &stats,
-    );
-    display.line(&format!(
-        "{} callers put and get for {} s, over a unix socket with mutual TLS.",
-        arguments.callers, arguments.seconds
-    ));
-    display.line(&format!(
-        "Every {} s the plugin is killed. Nothing tries again yet: a call that meets the",
-        sabotage::PERIOD.as_secs()
-    ));
-    display.line("dead plugin fails, and its caller waits until the plugin is back.");
-
-    let ended = tokio::select! {
-        // In this order: Ctrl-C is listened for before anything is started.
-        biased;
-        told = told_to_stop() => told.map_err(BoxError::from),
-        () = sleep_until(end) => Ok(()),
-        ended = plugin.run(&stats, &display) => ended.map(|never| match never {}),
-        error = load.ended() => Err(error),
-        never = sabotage::run(&instances, &display) => match never {},
-        never = display.run(&stats, &instances) => match never {},
-    };
-    load.stop().await;
-    let stopped = plugin.stop(&display).await;
-    display.finish(&stats);
-    ended.and(stopped)
+        .with_start_within(within)
+        .with_connect_within(within)
+        .with_stop_within(within);
+    Ok(if arguments.no_faults {
+        launcher.with_argument("--no-faults")
+    } else {
+        launcher
+    })
 }
 
-/// Resolves at Ctrl-C and SIGTERM, which then no longer end the process by themselves.
-async fn told_to_stop() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        told = tokio::signal::ctrl_c() => told,
-        _ = terminate.recv() => Ok(()),
-    }
+/// None if it was told to stop before it began.
+async fn with_stack(
+    launcher: Launcher,
+    arguments: &Arguments,
+    stop: &Stop,
+) -> Result<Option<Report>, BoxError> {
+    let plugin = tokio::select! {
+        biased;
+        () = stop.told() => return Ok(None),
+        plugin = Stacked::start(launcher, arguments.callers, arguments.attempt_timeout()) => plugin?,
+    };
+    let report = run("with the stack", &plugin, arguments, stop).await;
+    plugin.stop().await?;
+    report.map(Some)
+}
+
+/// None if it was told to stop before it began.
+async fn without_stack(
+    launcher: Launcher,
+    arguments: &Arguments,
+    stop: &Stop,
+) -> Result<Option<Report>, BoxError> {
+    let plugin = tokio::select! {
+        biased;
+        () = stop.told() => return Ok(None),
+        plugin = Plain::start(launcher) => plugin?,
+    };
+    let report = run("without", &plugin, arguments, stop).await;
+    plugin.stop().await;
+    report.map(Some)
 }

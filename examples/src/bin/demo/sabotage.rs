@@ -1,32 +1,44 @@
+use std::collections::HashSet;
 use std::convert::Infallible;
+use std::future::pending;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::display::Display;
-use crate::instances::Instances;
+use crate::host::Host;
 
-/// How often the plugin is killed.
-pub(crate) const PERIOD: Duration = Duration::from_secs(2);
+/// Kills processes of the plugin as a crash would, one at a time, and tells nobody.
+#[derive(Debug, Default)]
+pub(crate) struct Sabotage {
+    kills: AtomicU64,
+}
 
-/// When it is killed first: so that neither a kill nor a start falls on a full second, when the
-/// demo shows how it goes, or ends.
-const FIRST: Duration = Duration::from_millis(1500);
+impl Sabotage {
+    pub(crate) fn kills(&self) -> u64 {
+        self.kills.load(Relaxed)
+    }
 
-/// Kills the plugin's process as a crash would, and tells nobody but the person who watches.
-pub(crate) async fn run(instances: &Instances, display: &Display) -> Infallible {
-    let mut times = interval_at(Instant::now() + FIRST, PERIOD);
-    loop {
-        times.tick().await;
-        let Some(pid) = instances.pid() else { continue };
-        let killed = i32::try_from(pid)
-            .ok()
-            .and_then(Pid::from_raw)
-            .is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok());
-        // Otherwise it has ended by itself, this moment.
-        if killed {
-            display.line(&format!("killed pid {pid}"));
+    /// Kills one each time this much time has passed; without one none.
+    pub(crate) async fn run(&self, host: &impl Host, every: Option<Duration>) -> Infallible {
+        let Some(every) = every else {
+            return pending().await;
+        };
+        let mut times = interval(every);
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut killed = HashSet::new();
+        loop {
+            times.tick().await;
+            let running = host.snapshot().pids;
+            // One that was killed may not have been noticed yet.
+            let Some(pid) = running.into_iter().find(|pid| killed.insert(*pid)) else {
+                continue;
+            };
+            let pid = pid.try_into().ok().and_then(Pid::from_raw);
+            if pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok()) {
+                self.kills.fetch_add(1, Relaxed);
+            }
         }
     }
 }

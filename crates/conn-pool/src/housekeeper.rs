@@ -157,7 +157,11 @@ where
         let Some(key) = self.lanes.key(lane) else {
             return;
         };
-        let connector = self.connector.clone();
+        // A panic here is one of the connector's, and no reason to end.
+        let connector = AssertUnwindSafe(|| self.connector.clone());
+        let Ok(connector) = catch_unwind(connector) else {
+            return reservation.fail(Arc::new(ConnectAborted { panicked: true }));
+        };
         let within = self.times.connect_within;
         tokio::spawn(async move {
             let connecting = connect(connector, (*key).clone());

@@ -6,6 +6,7 @@ mod closing;
 mod connecting;
 mod deaths;
 mod failing;
+mod foreign;
 mod health;
 mod http1;
 mod invariant;

@@ -49,5 +49,6 @@ pub trait Connection: Send + 'static {
 
     /// Ends what can be ended while others still have it: called for one that is
     /// [`Shared`](crate::Shared) when the time to drain is over. It is dropped by the last who has it.
+    /// It must be quick: the pool does nothing else meanwhile.
     fn abort(&self) {}
 }

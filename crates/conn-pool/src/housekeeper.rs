@@ -25,7 +25,10 @@ const FALLBACK: Duration = Duration::from_secs(1);
 
 /// The task that does what the book wants done: only it starts others. It ends when the pool is closed
 /// and its connections are gone.
-pub(crate) struct Housekeeper<M, K, B, I, R: Lend> {
+pub(crate) struct Housekeeper<M, K, B, I, R>
+where
+    R: Lend + Deref<Target: Connection>,
+{
     pub(crate) desk: Arc<Desk<R>>,
     pub(crate) lanes: Arc<Lanes<K>>,
     pub(crate) connector: M,
@@ -39,7 +42,10 @@ pub(crate) struct Housekeeper<M, K, B, I, R: Lend> {
 }
 
 /// Says that there is no housekeeper any more, however it ended.
-pub(crate) struct Attendance<R: Lend>(pub(crate) Arc<Desk<R>>);
+pub(crate) struct Attendance<R: Lend + Deref<Target: Connection>> {
+    pub(crate) desk: Arc<Desk<R>>,
+    pub(crate) name: Option<Arc<str>>,
+}
 
 /// A slot in which a connection is being made: made or failed, and never forgotten.
 struct Reservation<R: Lend> {
@@ -121,10 +127,7 @@ where
         for checkup in check {
             self.check::<L>(checkup);
         }
-        for one in abort {
-            warn!(name = self.name.as_deref(), "connection did not drain");
-            tokio::spawn(async move { one.abort() });
-        }
+        abort_all(&self.desk, abort, self.name.as_deref());
         if sweep {
             self.sweep();
         }
@@ -280,6 +283,19 @@ where
     }
 }
 
+/// They did not drain in time.
+pub(crate) fn abort_all<R>(desk: &Desk<R>, ones: Vec<R>, name: Option<&str>)
+where
+    R: Lend + Deref<Target: Connection>,
+{
+    for one in ones {
+        warn!(name, "connection did not drain");
+        // Its panics, also those of its `Drop`, are no reason not to abort the next.
+        let _ = catch_unwind(AssertUnwindSafe(move || one.abort()));
+        desk.enter(|book, fx| book.aborted(1, fx));
+    }
+}
+
 impl<R: Lend> Reservation<R> {
     fn fill(mut self, one: R) {
         self.pending = false;
@@ -332,10 +348,11 @@ impl<R: Lend> Drop for Reservation<R> {
     }
 }
 
-impl<R: Lend> Drop for Attendance<R> {
+impl<R: Lend + Deref<Target: Connection>> Drop for Attendance<R> {
     fn drop(&mut self) {
         let now = Instant::now();
-        self.0.enter(|book, fx| book.leave_unattended(now, fx));
+        let aborts = self.desk.enter(|book, fx| book.leave_unattended(now, fx));
+        abort_all(&self.desk, aborts, self.name.as_deref());
     }
 }
 

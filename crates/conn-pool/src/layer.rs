@@ -144,7 +144,10 @@ where
             delays: HashMap::new(),
             times: self.times,
             name: self.name.clone(),
-            _attendance: Attendance(desk.clone()),
+            _attendance: Attendance {
+                desk: desk.clone(),
+                name: self.name.clone(),
+            },
         };
         tokio::spawn(housekeeper.run::<L>());
         Pool::new(desk, lanes, self.name.clone())

@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::desk::Desk;
 use crate::dispatch::{Dispatch, DispatchBy};
 use crate::error::{AcquireError, NotDrained};
+use crate::housekeeper::abort_all;
 use crate::in_flight::Serves;
 use crate::lanes::Lanes;
 use crate::lease::{Home, Lease};
@@ -234,11 +235,16 @@ impl<C: Connection, K, L: Lending<C>> Pool<C, K, L> {
                 break;
             }
         }
-        let sizes = desk.enter(|book, fx| {
-            let sizes = book.sizes();
-            book.abandon_all(fx);
-            sizes
-        });
+        let (sizes, left) = desk.enter(|book, fx| (book.sizes(), book.abandon_all(fx)));
+        abort_all(desk, left, self.name());
+        // The housekeeper may be about others.
+        loop {
+            let told = desk.bell.told();
+            if !desk.read(|book| book.is_aborting()) {
+                break;
+            }
+            told.await;
+        }
         Err(NotDrained { sizes })
     }
 

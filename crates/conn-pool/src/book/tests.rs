@@ -259,6 +259,7 @@ impl<R: Lend> Driver<R> {
                 connect,
                 close,
                 check,
+                abort,
                 failed,
                 next,
                 ..
@@ -266,6 +267,9 @@ impl<R: Lend> Driver<R> {
             self.connecting.extend(connect.iter().map(|(slot, _)| slot));
             self.closing.extend(close);
             self.checking.extend(check);
+            if !abort.is_empty() {
+                self.book.aborted(abort.len() as u32, &mut fx);
+            }
             for &(lane, _) in &failed {
                 let retry_at = self.now + Duration::from_millis(100);
                 self.book.retry(lane, retry_at, self.now, &mut fx);

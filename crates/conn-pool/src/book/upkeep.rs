@@ -52,7 +52,7 @@ impl<R: Lend> Book<R> {
             connect,
             close: std::mem::take(&mut self.closing),
             check: std::mem::take(&mut self.checks),
-            abort: std::mem::take(&mut self.aborts),
+            abort: self.begin_aborts(),
             failed: self.unanswered_failures(),
             recovered: std::mem::take(&mut self.recovered),
             leaks,

@@ -1,9 +1,11 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mainstay_conn_pool::{AcquireError, CloseReason, Limits, PoolLayer, Times};
+use mainstay_conn_pool::{AcquireError, CloseReason, Connection, Limits, PoolLayer, Times};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_test::{assert_pending, assert_ready, task};
-use tower::Layer;
+use tower::{Layer, service_fn};
 
 use crate::support::{Backend, ms, n, pool, pool_with, s, settle};
 
@@ -227,4 +229,58 @@ fn a_pool_whose_runtime_ends_before_its_task_begins_is_closed() {
     // A real second, if it were to hang.
     let outcome = runtime().block_on(async { timeout(s(1), pool.acquire()).await });
     assert!(matches!(outcome, Ok(Err(AcquireError::Closed(_)))));
+}
+
+#[test]
+fn what_did_not_drain_is_aborted_when_draining_returns() {
+    let backend = Backend::default();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    let lease = runtime.block_on(async {
+        let layer = PoolLayer::new(Limits::new(n(1))).shared(n(5));
+        let pool = layer.layer(backend.clone());
+        let lease = pool.clone().acquire_owned().await.unwrap();
+        pool.drain(s(1)).await.unwrap_err();
+        assert_eq!(backend.state().aborted, [0]);
+        lease
+    });
+    drop(runtime);
+    drop(lease);
+    assert_eq!(backend.state().live, 0);
+    assert_eq!(backend.state().aborted, [0], "once");
+}
+
+/// A connection whose abort takes its time.
+struct Slow(Arc<AtomicBool>);
+
+impl Connection for Slow {
+    fn abort(&self) {
+        // So that who drains has the time to be wrong.
+        let begun = Instant::now();
+        while begun.elapsed() < ms(50) {
+            std::thread::yield_now();
+        }
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn draining_waits_for_those_that_are_being_aborted() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_time().build().unwrap();
+    runtime.block_on(async {
+        let aborted = Arc::new(AtomicBool::new(false));
+        let connector = {
+            let aborted = aborted.clone();
+            service_fn(move |()| std::future::ready(Ok::<_, String>(Slow(aborted.clone()))))
+        };
+        let pool = PoolLayer::new(Limits::new(n(1)))
+            .shared(n(5))
+            .with_times(Times::new().with_drain_within(ms(10)))
+            .layer(connector);
+        let lease = pool.acquire().await.unwrap();
+        pool.drain(s(5)).await.unwrap();
+        assert!(aborted.load(Ordering::Relaxed));
+        drop(lease);
+    });
 }

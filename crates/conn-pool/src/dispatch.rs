@@ -54,7 +54,7 @@ enum Readiness<C: Connection, L: Serves<C>> {
     /// In the queue for a connection.
     Acquiring(Checkout<'static, C, (), L>),
     /// It has one, which is not ready yet.
-    Readying(Carrier<C, L>),
+    Readying(Option<Carrier<C, L>>),
     Ready(Carrier<C, L>),
     /// The next call fails with this.
     Refused(BoxError),
@@ -99,19 +99,27 @@ where
             self.readiness = match &mut self.readiness {
                 Readiness::Idle => Readiness::Acquiring(self.pool.clone().acquire_owned()),
                 Readiness::Acquiring(checkout) => match ready!(Pin::new(checkout).poll(cx)) {
-                    Ok(lease) => Readiness::Readying(Carrier::new(lease)),
+                    Ok(lease) => Readiness::Readying(Some(Carrier::new(lease))),
                     Err(error) => Readiness::Refused(error.into_boxed()),
                 },
-                Readiness::Readying(carrier) => match ready!(carrier.service().poll_ready(cx)) {
-                    Ok(()) => match mem::replace(&mut self.readiness, Readiness::Idle) {
-                        Readiness::Readying(carrier) => Readiness::Ready(carrier),
-                        other => other,
-                    },
-                    Err(error) => match carrier.fail() {
-                        true => Readiness::Refused(error.into()),
-                        false => Readiness::Idle,
-                    },
-                },
+                Readiness::Readying(carrier) => {
+                    // Taken out: a panic gives it back as one that is not to be lent again.
+                    let Some(mut taken) = carrier.take() else {
+                        self.readiness = Readiness::Idle;
+                        continue;
+                    };
+                    match taken.service().poll_ready(cx) {
+                        Poll::Pending => {
+                            *carrier = Some(taken);
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Ok(())) => Readiness::Ready(taken),
+                        Poll::Ready(Err(error)) => match taken.fail() {
+                            true => Readiness::Refused(error.into()),
+                            false => Readiness::Idle,
+                        },
+                    }
+                }
                 Readiness::Ready(_) | Readiness::Refused(_) => return Poll::Ready(Ok(())),
             };
         }

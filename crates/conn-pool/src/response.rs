@@ -159,21 +159,24 @@ where
                     },
                 },
                 StageProj::Readying { carrier } => {
-                    let slot = carrier;
-                    let carrier = slot.as_mut().expect("taken when the stage ends");
-                    match ready!(carrier.service().poll_ready(cx)) {
-                        Ok(()) => {
+                    // Taken out: a panic gives it back as one that is not to be lent again.
+                    let mut taken = carrier.take().expect("put back while it is not ready");
+                    match taken.service().poll_ready(cx) {
+                        Poll::Pending => {
+                            *carrier = Some(taken);
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Ok(())) => {
                             let request = this.request.take().expect("sent once");
-                            let future = carrier.service().call(request);
-                            let carrier = slot.take().expect("it was there");
+                            let future = taken.service().call(request);
                             Stage::Response {
-                                response: ResponseFuture::sent(future, carrier.in_flight()),
+                                response: ResponseFuture::sent(future, taken.in_flight()),
                             }
                         }
-                        Err(error) if carrier.fail() => Stage::Response {
+                        Poll::Ready(Err(error)) if taken.fail() => Stage::Response {
                             response: ResponseFuture::refused(error.into()),
                         },
-                        Err(_) => Stage::Acquiring {
+                        Poll::Ready(Err(_)) => Stage::Acquiring {
                             checkout: this.pool.clone().acquire_owned_for(this.key.clone()),
                         },
                     }

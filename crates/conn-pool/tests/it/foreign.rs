@@ -1,10 +1,14 @@
 //! Code of users that panics, or comes back to the pool.
 
+use std::error::Error;
+use std::fmt;
 use std::future::{Pending, pending, poll_fn};
+use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use mainstay_conn_pool::{
@@ -58,7 +62,7 @@ async fn a_panic_in_the_clone_of_a_connector_is_a_failure_to_connect() {
         let Err(AcquireError::BackendDown(error)) = outcome else {
             panic!("not down")
         };
-        let cause = std::error::Error::source(&error).unwrap();
+        let cause = error.source().unwrap();
         assert!(cause.is::<ConnectAborted>());
     }
     assert_eq!(pool.snapshot().sizes, Default::default());
@@ -194,4 +198,103 @@ async fn one_that_panics_when_it_is_to_be_ready_is_not_lent_again() {
         assert_eq!(pool.snapshot().sizes.idle, 0);
         assert_eq!(pool.snapshot().closed(CloseReason::Broken), 1);
     }
+}
+
+/// Looks at the pool when it is cloned or dropped: a key, an error, or a connection.
+struct LooksBack(&'static str, Arc<OnceLock<Pool<Self, Self>>>);
+
+impl LooksBack {
+    fn look(&self) {
+        if let Some(pool) = self.1.get() {
+            let _ = (pool.targets(), pool.snapshot());
+        }
+    }
+}
+
+impl Clone for LooksBack {
+    fn clone(&self) -> Self {
+        self.look();
+        Self(self.0, self.1.clone())
+    }
+}
+
+impl Drop for LooksBack {
+    fn drop(&mut self) {
+        self.look();
+    }
+}
+
+impl PartialEq for LooksBack {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for LooksBack {}
+
+impl Hash for LooksBack {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl fmt::Debug for LooksBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Display for LooksBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for LooksBack {}
+
+impl Connection for LooksBack {
+    fn is_broken(&self) -> bool {
+        self.look();
+        false
+    }
+
+    fn is_reusable(&self) -> bool {
+        self.look();
+        false
+    }
+}
+
+#[test]
+fn foreign_code_may_use_the_pool_wherever_it_is_run() {
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let cell: Arc<OnceLock<Pool<LooksBack, LooksBack>>> = Arc::default();
+            let connector = service_fn(|key: LooksBack| async move {
+                if key.0 == "down" { Err(key) } else { Ok(key) }
+            });
+            let pool = PoolLayer::keyed(KeyedLimits::default()).layer(connector);
+            assert!(cell.set(pool.clone()).is_ok());
+            let key = |name| LooksBack(name, cell.clone());
+            for _ in 0..2 {
+                pool.acquire_for(key("down")).await.unwrap_err();
+                drop(pool.acquire_for(key("up")).await.unwrap());
+                drop(pool.acquire_for(key("up")).await.unwrap());
+                assert!(pool.try_acquire_for(key("up")).is_some());
+                sleep(s(60)).await;
+                assert_eq!(pool.targets(), 1);
+            }
+            pool.acquire_for(key("up")).await.unwrap().mark_broken();
+            pool.retire_all();
+            sleep(s(60)).await;
+            assert_eq!(pool.targets(), 0);
+            pool.drain(s(1)).await.unwrap();
+        });
+        done.send(()).unwrap();
+    });
+    // A lock that is taken twice hangs for ever.
+    let outcome = ended.recv_timeout(Duration::from_secs(20));
+    outcome.expect("no lock is held while foreign code is run");
 }

@@ -178,10 +178,15 @@ impl Times {
     }
 
     /// A connection lent for longer is reported, once, with the place of its checkout.
-    #[must_use]
-    pub const fn with_warn_after(mut self, after: Duration) -> Self {
+    ///
+    /// # Errors
+    /// If it is zero.
+    pub const fn with_warn_after(mut self, after: Duration) -> Result<Self, InvalidTimes> {
+        if after.is_zero() {
+            return Err(InvalidTimes("the time before a warning must not be zero"));
+        }
         self.warn_after = Some(after);
-        self
+        Ok(self)
     }
 }
 

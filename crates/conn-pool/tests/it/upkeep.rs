@@ -173,7 +173,7 @@ async fn warns_once_of_what_is_lent_for_long_and_says_where() {
     let backend = Backend::default();
     let pool = PoolLayer::new(Limits::new(n(2)))
         .with_name("db")
-        .with_times(Times::new().with_warn_after(s(30)))
+        .with_times(Times::new().with_warn_after(s(30)).unwrap())
         .layer(backend);
     advance(s(10)).await;
     let _long = pool.acquire().await.unwrap();

@@ -55,14 +55,10 @@ impl<R: Lend> Book<R> {
     /// Closes idle connections of other targets, those that are idle for the longest, for as many as
     /// wait for a place.
     fn make_room(&mut self, now: Instant, fx: &mut Effects<R>) {
-        let wanted = |&lane: &u32| {
-            self.place_wanted(lane, now)?;
-            let it = &self.lanes[lane];
-            let places = it.uncovered(self.max_leases).div_ceil(self.max_leases);
-            Some(places.min(self.counts.max_per_key - it.census.total()))
-        };
-        let wanted: u32 = self.waiting.iter().filter_map(wanted).sum();
-        while self.census.of(State::Closing) < wanted
+        let waiting = self.waiting.iter();
+        let wanted = waiting.map(|&lane| self.places_wanted(lane, u64::MAX, now));
+        let wanted: u32 = wanted.sum();
+        while self.places_to_come() < wanted
             && let Some(id) = self.longest_idle(|slot| {
                 slot.state == State::Idle && self.lanes[slot.lane].waiting == 0
             })

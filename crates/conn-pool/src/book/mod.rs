@@ -17,6 +17,7 @@ mod lives;
 mod queue;
 mod slab;
 mod slot;
+mod targets;
 mod upkeep;
 mod view;
 

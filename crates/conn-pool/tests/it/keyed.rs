@@ -115,6 +115,53 @@ async fn who_waits_for_the_longest_is_served_next_whatever_the_target() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_while_places_are_made_for_others_overtakes_none_of_them() {
+    let backend = Backend::default();
+    let pool = keyed(&backend, 2, 2);
+    let a = pool.acquire_for("hot").await.unwrap();
+    let b = pool.acquire_for("hot").await.unwrap();
+    backend.state().close_for = s(1);
+    let mut first = task::spawn(pool.acquire_for("first"));
+    let mut second = task::spawn(pool.acquire_for("second"));
+    let mut hot = task::spawn(pool.acquire_for("hot"));
+    assert_pending!(first.poll());
+    assert_pending!(second.poll());
+    assert_pending!(hot.poll());
+    drop(a);
+    drop(b);
+    assert!(!hot.is_woken());
+    sleep(ms(1100)).await;
+    let _first = assert_ready!(first.poll()).unwrap();
+    drop(assert_ready!(second.poll()).unwrap());
+    sleep(ms(1100)).await;
+    assert_ready!(hot.poll()).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_evicted_than_are_waited_for_while_they_are_being_checked() {
+    let backend = Backend::default();
+    let times = Times::new()
+        .with_keep_alive(s(10))
+        .and_then(|times| times.with_check_within(s(10)))
+        .unwrap()
+        .with_check_after_idle(s(100));
+    let limits = KeyedLimits::new(n(5), n(5)).unwrap();
+    let pool = PoolLayer::keyed(limits)
+        .shared(n(2))
+        .with_times(times)
+        .layer(backend.clone());
+    for target in ["a", "b", "c", "d", "e"] {
+        drop(pool.acquire_for(target).await.unwrap());
+    }
+    backend.state().check_for = s(5);
+    sleep(ms(10_500)).await;
+    assert_eq!(backend.state().checks_at_once, 5);
+    drop(pool.acquire_for("f").await.unwrap());
+    sleep(s(20)).await;
+    assert_eq!(pool.snapshot().closed(CloseReason::Evicted), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_nobody_else_waits_for_makes_room_when_it_comes_back() {
     let backend = Backend::default();
     let pool = keyed(&backend, 1, 1);

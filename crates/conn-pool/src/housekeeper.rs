@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 use tracing::{debug, info, warn};
@@ -37,6 +38,8 @@ where
     pub(crate) delays: HashMap<u32, (I, Duration)>,
     pub(crate) times: Times,
     pub(crate) name: Option<Arc<str>>,
+    /// The tasks that connect.
+    pub(crate) connecting: JoinSet<()>,
     /// Made before its task is, which may end before it begins.
     pub(crate) _attendance: Attendance<R>,
 }
@@ -115,9 +118,15 @@ where
             leaks,
             empty,
             sweep,
+            closed,
             next: _,
             over: _,
         } = work;
+        while self.connecting.try_join_next().is_some() {}
+        if closed {
+            // Nobody wants them any more.
+            self.connecting.abort_all();
+        }
         for goner in close {
             self.close::<L>(goner);
         }
@@ -147,7 +156,7 @@ where
         }
     }
 
-    fn connect<L>(&self, slot: u32, lane: u32)
+    fn connect<L>(&mut self, slot: u32, lane: u32)
     where
         L: Lending<M::Response> + sealed::Lending<M::Response, Ref = R>,
     {
@@ -166,7 +175,7 @@ where
             return reservation.fail(Arc::new(ConnectAborted { panicked: true }));
         };
         let within = self.times.connect_within;
-        tokio::spawn(async move {
+        self.connecting.spawn(async move {
             let connecting = connect(connector, (*key).clone());
             match timeout(within, connecting).await {
                 Ok(Ok(connection)) => {

@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -146,6 +147,7 @@ where
             delays: HashMap::new(),
             times: self.times,
             name: self.name.clone(),
+            connecting: JoinSet::new(),
             _attendance: Attendance {
                 desk: desk.clone(),
                 name: self.name.clone(),

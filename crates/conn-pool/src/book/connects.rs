@@ -129,6 +129,11 @@ impl<R: Lend> Book<R> {
         now: Instant,
         fx: &mut Effects<R>,
     ) {
+        if self.closed {
+            // It was given up.
+            fx.causes.push(cause);
+            return;
+        }
         self.tally.failed += 1;
         fx.poke = true;
         fx.causes.extend(self.last_failure.replace(cause.clone()));

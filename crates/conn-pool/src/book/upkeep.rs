@@ -28,6 +28,8 @@ pub(crate) struct Work<R> {
     pub(crate) empty: Vec<u32>,
     /// Those that can be lent are to be asked whether they are broken.
     pub(crate) sweep: bool,
+    /// What is being made is not wanted any more.
+    pub(crate) closed: bool,
     /// When to come again, unless called before.
     pub(crate) next: Option<Instant>,
     /// Nothing is left, and nothing will come.
@@ -58,6 +60,7 @@ impl<R: Lend> Book<R> {
             leaks,
             empty: self.empty_lanes(now),
             sweep,
+            closed: self.closed,
             next: self.armed,
             over: self.is_drained(),
         }

@@ -103,18 +103,25 @@ async fn the_last_handle_closes_the_pool_and_ends_its_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_being_made_when_the_pool_closes_is_closed() {
+async fn what_is_being_made_when_the_pool_closes_is_given_up() {
     let backend = Backend::default();
-    backend.state().connect_for = ms(50);
-    let pool = pool(&backend, 1);
+    backend.state().connect_for = s(50);
+    let pool = pool(&backend, 2);
     let mut waiter = task::spawn(pool.acquire());
     assert_pending!(waiter.poll());
     settle().await;
-    pool.close();
+    assert_eq!(pool.snapshot().sizes.connecting, 1);
+    let begun = Instant::now();
+    pool.drain(s(20)).await.unwrap();
+    assert_eq!(begun.elapsed(), ms(0));
     assert!(assert_ready!(waiter.poll()).is_err());
-    assert!(pool.drain(s(1)).await.is_ok());
-    assert_eq!(backend.state().made, 1);
-    assert_eq!(backend.state().closed, [0]);
+    assert_eq!(backend.state().made, 0);
+    assert_eq!(backend.state().live, 0);
+    assert_eq!(pool.snapshot().failed, 0);
+    let alive = tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks();
+    assert_eq!(alive, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,7 +29,8 @@ use crate::times::later;
 /// `C` is the connection, `K` what tells targets apart (`()` where there is one), `L` how connections
 /// are lent: [`Whole`] or [`Shared`](crate::Shared).
 ///
-/// As a [`Service`] it answers a target with a [`Lease`]; it is always ready.
+/// As a [`Service`] it answers a target with a [`Lease`]; it is always ready. The place of checkout is
+/// then that of the call, which under other services is in their code, and says little.
 pub struct Pool<C: Connection, K = (), L: Lending<C> = Whole> {
     shared: Arc<Shared<C, K, L>>,
 }
@@ -70,13 +71,15 @@ impl<C: Connection, L: Lending<C>> Pool<C, (), L> {
         self.try_acquire_in(ONLY, Location::caller())
     }
 
-    /// A service that sends each request over a connection that is lent for it.
+    /// A service that sends each request over a connection that is lent for it. The place of this call
+    /// is said of its leases.
+    #[track_caller]
     #[must_use]
     pub fn dispatch(&self) -> Dispatch<C, L>
     where
         L: Serves<C>,
     {
-        Dispatch::new(self.clone())
+        Dispatch::new(self.clone(), Location::caller())
     }
 
     /// Waits until there are as many connections as the pool keeps.
@@ -114,18 +117,27 @@ impl<C: Connection, K: Hash + Eq, L: Lending<C>> Pool<C, K, L> {
     /// As [`acquire_for`](Self::acquire_for), for a lease and a wait that outlive this handle.
     #[track_caller]
     pub fn acquire_owned_for(self, target: K) -> Checkout<'static, C, K, L> {
+        self.checkout_for(target, Location::caller())
+    }
+
+    pub(crate) fn checkout_for(
+        self,
+        target: K,
+        place: &'static Location<'static>,
+    ) -> Checkout<'static, C, K, L> {
         let lane = self.shared.lanes.hold(target, &self.shared.desk);
-        Checkout::owned(self, lane, Location::caller())
+        Checkout::owned(self, lane, place)
     }
 
     /// A service that sends each request over a connection that is lent for it, to the target that
-    /// `key` says.
+    /// `key` says. The place of this call is said of its leases.
+    #[track_caller]
     #[must_use]
     pub fn dispatch_by<F>(&self, key: F) -> DispatchBy<C, K, F, L>
     where
         L: Serves<C>,
     {
-        DispatchBy::new(self.clone(), key)
+        DispatchBy::new(self.clone(), key, Location::caller())
     }
 
     /// A connection to this target, if there is one for which nobody waits and that needs no check.

@@ -3,6 +3,7 @@ use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -44,6 +45,7 @@ pin_project! {
         pool: Pool<C, K, L>,
         key: K,
         request: Option<Req>,
+        place: &'static Location<'static>,
         #[pin]
         stage: Stage<F, C, K, L, U>,
     }
@@ -124,14 +126,20 @@ where
     K: Hash + Eq + Clone + 'static,
     L: Serves<C>,
 {
-    pub(crate) fn new(pool: Pool<C, K, L>, key: K, request: Req) -> Self {
+    pub(crate) fn new(
+        pool: Pool<C, K, L>,
+        key: K,
+        request: Req,
+        place: &'static Location<'static>,
+    ) -> Self {
         Self {
             stage: Stage::Acquiring {
-                checkout: pool.clone().acquire_owned_for(key.clone()),
+                checkout: pool.clone().checkout_for(key.clone(), place),
             },
             pool,
             key,
             request: Some(request),
+            place,
         }
     }
 }
@@ -177,7 +185,7 @@ where
                             response: ResponseFuture::refused(error.into()),
                         },
                         Poll::Ready(Err(_)) => Stage::Acquiring {
-                            checkout: this.pool.clone().acquire_owned_for(this.key.clone()),
+                            checkout: this.pool.clone().checkout_for(this.key.clone(), this.place),
                         },
                     }
                 }

@@ -94,7 +94,8 @@ impl<K, L, B> PoolLayer<K, L, B> {
     }
 
     /// Delays between tries to connect while these fail; anew once a connection has served a lease well
-    /// or has lived for a second. When they come to an end the last is repeated.
+    /// or has lived for a second. When they come to an end the last is repeated;
+    /// if there was none, it is a second.
     pub fn with_backoff<F, I>(self, backoff: F) -> PoolLayer<K, L, F>
     where
         F: Fn() -> I,

@@ -6,7 +6,8 @@
 //! says of itself is a [`Connection`].
 //!
 //! **Every connection is in exactly one state, and those idle, lent, connecting and closing together
-//! never exceed the maximum.**
+//! never exceed the maximum.** One that is shared and did not drain in
+//! time is aborted and is not the pool's any more, though somebody may still hold it.
 //!
 //! ```
 //! use std::num::NonZeroU32;

@@ -207,14 +207,15 @@ impl<C: Connection, K, L: Lending<C>> Pool<C, K, L> {
     }
 
     /// Replaces all connections that there are, as if they had reached their lifetime: one that is
-    /// needed goes when another is ready, if the maximum has room for that, or else one at a time.
+    /// needed goes when another is ready, if the maximum has room for that, or else one at a time. With
+    /// no room a shared one drains before its successor is begun, and who comes meanwhile waits.
     pub fn replace_all(&self) {
         let now = Instant::now();
         self.shared.desk.enter(|book, fx| book.replace_all(now, fx));
     }
 
     /// Closes the pool, as dropping its last handle does: no more leases, and who waits is told.
-    /// Connections are closed as soon as nobody has them.
+    /// Connections are closed as soon as nobody has them, and those being made are given up.
     pub fn close(&self) {
         let now = Instant::now();
         self.shared.desk.enter(|book, fx| book.close(now, fx));

@@ -116,7 +116,8 @@ impl Times {
         Ok(self)
     }
 
-    /// A connection that was idle for longer is checked before it is lent. Zero checks always.
+    /// A connection that was idle for longer is checked before it is lent. Zero checks each that was
+    /// idle; one that is new, or goes from one caller to the next, or is shared and in use, is not.
     #[must_use]
     pub const fn with_check_after_idle(mut self, after: Duration) -> Self {
         self.check_after_idle = after;

@@ -53,7 +53,8 @@ impl<K> PoolLayer<K> {
     ///
     /// First come is first served among those who wait for one target. Over all targets it is so too:
     /// when there are as many connections as there may be, a place goes to who waits for the longest;
-    /// an idle connection of another target is closed for it, or the next that comes back.
+    /// an idle connection of another target is closed for it, or the next that comes back. For who has
+    /// waited for 100 ms the least loaded of those [shared](Self::shared) is lent no more, and drains.
     ///
     /// `Hash` and `Eq` of a target are called while other targets wait: they must not use the pool.
     pub fn keyed(limits: KeyedLimits) -> Self {

@@ -52,21 +52,6 @@ impl<R: Lend> Book<R> {
             .map(|(id, _)| id)
     }
 
-    /// Closes idle connections of other targets, those that are idle for the longest, for as many as
-    /// wait for a place.
-    fn make_room(&mut self, now: Instant, fx: &mut Effects<R>) {
-        let waiting = self.waiting.iter();
-        let wanted = waiting.map(|&lane| self.places_wanted(lane, u64::MAX, now));
-        let wanted: u32 = wanted.sum();
-        while self.places_to_come() < wanted
-            && let Some(id) = self.longest_idle(|slot| {
-                slot.state == State::Idle && self.lanes[slot.lane].waiting == 0
-            })
-        {
-            self.retire(id, CloseReason::Evicted, now, fx);
-        }
-    }
-
     /// A connection was made. `jitter` is between 0 and 1.
     pub(crate) fn connected(
         &mut self,

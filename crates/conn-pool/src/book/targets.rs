@@ -1,8 +1,15 @@
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::slab::NONE;
 use super::slot::{Slot, State};
-use super::{Book, Lend};
+use super::{Book, Effects, Lend};
+use crate::snapshot::CloseReason;
+use crate::times::later;
+
+/// So that calls of usual length end by themselves before their connection is taken away.
+const GIVES_WAY_AFTER: Duration = Duration::from_millis(100);
 
 /// Who of many targets is due the next place.
 impl<R: Lend> Book<R> {
@@ -57,12 +64,72 @@ impl<R: Lend> Book<R> {
         uncovered.div_ceil(self.max_leases).min(most)
     }
 
+    /// Closes idle connections of other targets, those that are idle for the longest, for as many as
+    /// wait for a place.
+    pub(super) fn make_room(&mut self, now: Instant, fx: &mut Effects<R>) {
+        let waiting = self.waiting.iter();
+        let wanted = waiting.map(|&lane| self.places_wanted(lane, u64::MAX, now));
+        let wanted: u32 = wanted.sum();
+        while self.places_to_come() < wanted
+            && let Some(id) = self.longest_idle(|slot| {
+                slot.state == State::Idle && self.lanes[slot.lane].waiting == 0
+            })
+        {
+            self.retire(id, CloseReason::Evicted, now, fx);
+        }
+        if self.max_leases > 1 {
+            self.give_way(now, fx);
+        }
+    }
+
+    /// Those shared may never be idle: for each target that has waited for a while, the least loaded
+    /// of another is lent no more, and drains.
+    fn give_way(&mut self, now: Instant, fx: &mut Effects<R>) {
+        let waiting = self.waiting.iter();
+        let pressing = waiting.filter_map(|&lane| {
+            let from = self.presses_from(lane, now)?;
+            self.place_wanted(lane, now).filter(|_| from <= now)
+        });
+        let mut pressing: Vec<_> = pressing.collect();
+        pressing.sort();
+        let leaving = |book: &Self| book.census.of(State::Closing) + book.census.of(State::Retired);
+        for ticket in pressing.into_iter().skip(leaving(self) as usize) {
+            // Not of one that has waited for longer itself.
+            let may_go = |slot: &Slot<R>| {
+                let head = self.lanes[slot.lane].waiters.head();
+                let is_first = head != NONE && self.waiters[head].ticket <= ticket;
+                slot.state == State::Lent && !is_first
+            };
+            let lent = self.slots.iter().filter(|(_, slot)| may_go(slot));
+            let Some((id, _)) = lent.min_by_key(|(_, slot)| slot.leases) else {
+                return;
+            };
+            self.retire(id, CloseReason::Evicted, now, fx);
+        }
+    }
+
+    /// When those of others are to give way to this lane, if it waits for a place.
+    pub(super) fn presses_from(&self, lane: u32, now: Instant) -> Option<Instant> {
+        let it = &self.lanes[lane];
+        if self.max_leases == 1
+            || self.lanes.len() == 1
+            || self.census.total() < self.counts.max_size
+            || self.place_wanted(lane, now).is_none()
+        {
+            return None;
+        }
+        let waiter = it.first_uncovered(&self.waiters, self.max_leases)?;
+        let after = GIVES_WAY_AFTER.min(self.times.acquire_within / 2);
+        Some(later(self.waiters[waiter].since, after))
+    }
+
     /// Since when (by its ticket) somebody waits for a new connection that this lane might have.
     pub(super) fn place_wanted(&self, lane: u32, now: Instant) -> Option<u64> {
         let it = &self.lanes[lane];
         if it.census.total() >= self.counts.max_per_key || !it.may_connect(now) {
             return None;
         }
-        it.first_uncovered(&self.waiters, self.max_leases)
+        let waiter = it.first_uncovered(&self.waiters, self.max_leases)?;
+        Some(self.waiters[waiter].ticket)
     }
 }

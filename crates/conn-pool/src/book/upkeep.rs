@@ -225,6 +225,11 @@ impl<R: Lend> Book<R> {
             let it = &self.lanes[lane];
             let since = self.waiters[it.waiters.head()].since;
             due(later(since, self.patience(it)));
+            if let Some(at) = self.presses_from(lane, now)
+                && at > now
+            {
+                due(at);
+            }
         }
         for (_, slot) in self.slots.iter() {
             let lane = &self.lanes[slot.lane];

@@ -269,6 +269,71 @@ fn limits_that_contradict_one_another_cannot_be() {
     }
 }
 
+/// Its connection is shared by callers that come before the last has gone.
+#[tokio::test(start_paused = true)]
+async fn a_target_whose_connection_is_always_lent_does_not_starve_another() {
+    let backend = Backend::default();
+    let limits = KeyedLimits::new(n(2), n(2)).unwrap();
+    let pool = PoolLayer::keyed(limits).shared(n(4)).layer(backend.clone());
+    let busy: Vec<_> = (0..5)
+        .map(|caller| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                sleep(ms(caller)).await;
+                let mut longest = ms(0);
+                for _ in 0..400 {
+                    let begun = Instant::now();
+                    let lease = pool.acquire_for("busy").await.unwrap();
+                    longest = longest.max(begun.elapsed());
+                    sleep(ms(5)).await;
+                    drop(lease);
+                }
+                longest
+            })
+        })
+        .collect();
+    sleep(ms(50)).await;
+    assert_eq!(pool.snapshot().sizes.lent, 2);
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let lease = pool.acquire_for("other").await.unwrap();
+        assert!(begun.elapsed() <= ms(110), "{:?}", begun.elapsed());
+        sleep(ms(20)).await;
+        drop(lease);
+        sleep(ms(20)).await;
+    }
+    assert_eq!(backend.state().peak, 2);
+    let evicted = pool.snapshot().closed(CloseReason::Evicted);
+    assert!((1..=10).contains(&evicted), "{evicted}");
+    for busy in busy {
+        let longest = busy.await.unwrap();
+        assert!(
+            longest <= ms(50),
+            "{longest:?}: the other of its two went on"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_soon_idle_need_not_give_way() {
+    let backend = Backend::default();
+    let limits = KeyedLimits::new(n(2), n(2)).unwrap();
+    let pool = PoolLayer::keyed(limits).shared(n(2)).layer(backend.clone());
+    let long = pool.acquire_for("a").await.unwrap();
+    let [b, c] = [
+        pool.acquire_for("b").await.unwrap(),
+        pool.acquire_for("b").await.unwrap(),
+    ];
+    let mut waiter = task::spawn(pool.acquire_for("c"));
+    assert_pending!(waiter.poll());
+    sleep(ms(90)).await;
+    drop((b, c));
+    sleep(ms(1)).await;
+    assert_ready!(waiter.poll()).unwrap();
+    assert_eq!(pool.try_acquire_for("a").unwrap().id, 0);
+    drop(long);
+}
+
 /// It comes back for the connection at once, so that nobody of its target is ever seen to wait.
 #[tokio::test(start_paused = true)]
 async fn a_single_busy_caller_does_not_starve_another_target() {

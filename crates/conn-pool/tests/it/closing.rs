@@ -32,6 +32,19 @@ async fn closed_tells_all_who_wait_and_all_who_come() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_closed_says_its_name() {
+    let pool = PoolLayer::new(Limits::new(n(1)))
+        .with_name("db")
+        .layer(Backend::default());
+    pool.close();
+    let Err(AcquireError::Closed(error)) = pool.acquire().await else {
+        panic!("not closed")
+    };
+    assert_eq!(error.name(), Some("db"));
+    assert_eq!(error.to_string(), "pool of db is closed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn draining_waits_for_those_who_have_one() {
     let backend = Backend::default();
     backend.state().close_for = ms(20);

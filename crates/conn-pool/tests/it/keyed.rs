@@ -115,53 +115,6 @@ async fn who_waits_for_the_longest_is_served_next_whatever_the_target() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_while_places_are_made_for_others_overtakes_none_of_them() {
-    let backend = Backend::default();
-    let pool = keyed(&backend, 2, 2);
-    let a = pool.acquire_for("hot").await.unwrap();
-    let b = pool.acquire_for("hot").await.unwrap();
-    backend.state().close_for = s(1);
-    let mut first = task::spawn(pool.acquire_for("first"));
-    let mut second = task::spawn(pool.acquire_for("second"));
-    let mut hot = task::spawn(pool.acquire_for("hot"));
-    assert_pending!(first.poll());
-    assert_pending!(second.poll());
-    assert_pending!(hot.poll());
-    drop(a);
-    drop(b);
-    assert!(!hot.is_woken());
-    sleep(ms(1100)).await;
-    let _first = assert_ready!(first.poll()).unwrap();
-    drop(assert_ready!(second.poll()).unwrap());
-    sleep(ms(1100)).await;
-    assert_ready!(hot.poll()).unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn no_more_are_evicted_than_are_waited_for_while_they_are_being_checked() {
-    let backend = Backend::default();
-    let times = Times::new()
-        .with_keep_alive(s(10))
-        .and_then(|times| times.with_check_within(s(10)))
-        .unwrap()
-        .with_check_after_idle(s(100));
-    let limits = KeyedLimits::new(n(5), n(5)).unwrap();
-    let pool = PoolLayer::keyed(limits)
-        .shared(n(2))
-        .with_times(times)
-        .layer(backend.clone());
-    for target in ["a", "b", "c", "d", "e"] {
-        drop(pool.acquire_for(target).await.unwrap());
-    }
-    backend.state().check_for = s(5);
-    sleep(ms(10_500)).await;
-    assert_eq!(backend.state().checks_at_once, 5);
-    drop(pool.acquire_for("f").await.unwrap());
-    sleep(s(20)).await;
-    assert_eq!(pool.snapshot().closed(CloseReason::Evicted), 1);
-}
-
-#[tokio::test(start_paused = true)]
 async fn one_that_nobody_else_waits_for_makes_room_when_it_comes_back() {
     let backend = Backend::default();
     let pool = keyed(&backend, 1, 1);
@@ -270,70 +223,6 @@ fn limits_that_contradict_one_another_cannot_be() {
 }
 
 /// Its connection is shared by callers that come before the last has gone.
-#[tokio::test(start_paused = true)]
-async fn a_target_whose_connection_is_always_lent_does_not_starve_another() {
-    let backend = Backend::default();
-    let limits = KeyedLimits::new(n(2), n(2)).unwrap();
-    let pool = PoolLayer::keyed(limits).shared(n(4)).layer(backend.clone());
-    let busy: Vec<_> = (0..5)
-        .map(|caller| {
-            let pool = pool.clone();
-            tokio::spawn(async move {
-                sleep(ms(caller)).await;
-                let mut longest = ms(0);
-                for _ in 0..400 {
-                    let begun = Instant::now();
-                    let lease = pool.acquire_for("busy").await.unwrap();
-                    longest = longest.max(begun.elapsed());
-                    sleep(ms(5)).await;
-                    drop(lease);
-                }
-                longest
-            })
-        })
-        .collect();
-    sleep(ms(50)).await;
-    assert_eq!(pool.snapshot().sizes.lent, 2);
-    for _ in 0..5 {
-        let begun = Instant::now();
-        let lease = pool.acquire_for("other").await.unwrap();
-        assert!(begun.elapsed() <= ms(110), "{:?}", begun.elapsed());
-        sleep(ms(20)).await;
-        drop(lease);
-        sleep(ms(20)).await;
-    }
-    assert_eq!(backend.state().peak, 2);
-    let evicted = pool.snapshot().closed(CloseReason::Evicted);
-    assert!((1..=10).contains(&evicted), "{evicted}");
-    for busy in busy {
-        let longest = busy.await.unwrap();
-        assert!(
-            longest <= ms(50),
-            "{longest:?}: the other of its two went on"
-        );
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_is_soon_idle_need_not_give_way() {
-    let backend = Backend::default();
-    let limits = KeyedLimits::new(n(2), n(2)).unwrap();
-    let pool = PoolLayer::keyed(limits).shared(n(2)).layer(backend.clone());
-    let long = pool.acquire_for("a").await.unwrap();
-    let [b, c] = [
-        pool.acquire_for("b").await.unwrap(),
-        pool.acquire_for("b").await.unwrap(),
-    ];
-    let mut waiter = task::spawn(pool.acquire_for("c"));
-    assert_pending!(waiter.poll());
-    sleep(ms(90)).await;
-    drop((b, c));
-    sleep(ms(1)).await;
-    assert_ready!(waiter.poll()).unwrap();
-    assert_eq!(pool.try_acquire_for("a").unwrap().id, 0);
-    drop(long);
-}
-
 /// It comes back for the connection at once, so that nobody of its target is ever seen to wait.
 #[tokio::test(start_paused = true)]
 async fn a_single_busy_caller_does_not_starve_another_target() {

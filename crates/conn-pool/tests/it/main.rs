@@ -15,5 +15,6 @@ mod lending;
 mod queue;
 mod shared;
 mod support;
+mod targets;
 mod tower;
 mod upkeep;

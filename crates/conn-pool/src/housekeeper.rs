@@ -5,7 +5,6 @@ use std::hash::Hash;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -16,7 +15,8 @@ use tracing::{debug, info, warn};
 use crate::book::{Checkup, Goner, Lend, Work};
 use crate::connection::Connection;
 use crate::desk::Desk;
-use crate::error::{Cause, ConnectAborted, ConnectTimedOut, ShortLived};
+use crate::error::{ConnectAborted, ConnectTimedOut};
+use crate::guards::{Attendance, Checking, Leaving, Reservation, abort_all};
 use crate::lanes::Lanes;
 use crate::lending::{Lending, sealed};
 use crate::times::{Times, later};
@@ -42,34 +42,6 @@ where
     pub(crate) connecting: JoinSet<()>,
     /// Made before its task is, which may end before it begins.
     pub(crate) _attendance: Attendance<R>,
-}
-
-/// Says that there is no housekeeper any more, however it ended.
-pub(crate) struct Attendance<R: Lend + Deref<Target: Connection>> {
-    pub(crate) desk: Arc<Desk<R>>,
-    pub(crate) name: Option<Arc<str>>,
-}
-
-/// A slot in which a connection is being made: made or failed, and never forgotten.
-struct Reservation<R: Lend> {
-    desk: Arc<Desk<R>>,
-    slot: u32,
-    name: Option<Arc<str>>,
-    pending: bool,
-}
-
-/// A slot whose connection is being closed.
-struct Leaving<R: Lend> {
-    desk: Arc<Desk<R>>,
-    slot: u32,
-}
-
-/// A connection that is being checked; failed unless it passes.
-struct Checking<R: Lend> {
-    desk: Arc<Desk<R>>,
-    slot: u32,
-    one: Option<R>,
-    passed: bool,
 }
 
 impl<M, K, B, I, R> Housekeeper<M, K, B, I, R>
@@ -289,95 +261,6 @@ where
         let now = Instant::now();
         self.desk
             .enter(|book, fx| book.retry(lane, later(now, delay), now, fx));
-    }
-}
-
-/// They did not drain in time.
-pub(crate) fn abort_all<R>(desk: &Desk<R>, ones: Vec<R>, name: Option<&str>)
-where
-    R: Lend + Deref<Target: Connection>,
-{
-    for one in ones {
-        warn!(name, "connection did not drain");
-        // Its panics, also those of its `Drop`, are no reason not to abort the next.
-        let _ = catch_unwind(AssertUnwindSafe(move || one.abort()));
-        desk.enter(|book, fx| book.aborted(1, fx));
-    }
-}
-
-impl<R: Lend> Reservation<R> {
-    fn fill(mut self, one: R) {
-        self.pending = false;
-        let (jitter, now) = (rand::random(), Instant::now());
-        self.desk
-            .enter(|book, fx| book.connected(self.slot, one, jitter, now, fx));
-    }
-
-    /// It was made, and is broken.
-    fn spoil(mut self, one: R) {
-        self.pending = false;
-        let lived = Duration::ZERO;
-        let cause: Cause = Arc::new(ShortLived { lived });
-        self.log(&cause);
-        let now = Instant::now();
-        self.desk
-            .enter(|book, fx| book.stillborn(self.slot, one, cause, now, fx));
-    }
-
-    fn fail(mut self, cause: Cause) {
-        self.settle(cause);
-    }
-
-    fn settle(&mut self, cause: Cause) {
-        self.pending = false;
-        self.log(&cause);
-        let now = Instant::now();
-        self.desk
-            .enter(|book, fx| book.failed(self.slot, cause, now, fx));
-    }
-
-    fn log(&self, cause: &Cause) {
-        let (name, error) = (self.name.as_deref(), &**cause as &dyn Error);
-        debug!(name, error, "could not connect");
-    }
-}
-
-impl<R: Lend> Checking<R> {
-    fn end(mut self, passed: bool) {
-        self.passed = passed;
-    }
-}
-
-impl<R: Lend> Drop for Reservation<R> {
-    fn drop(&mut self) {
-        if self.pending {
-            let panicked = thread::panicking();
-            self.settle(Arc::new(ConnectAborted { panicked }));
-        }
-    }
-}
-
-impl<R: Lend + Deref<Target: Connection>> Drop for Attendance<R> {
-    fn drop(&mut self) {
-        let now = Instant::now();
-        let aborts = self.desk.enter(|book, fx| book.leave_unattended(now, fx));
-        abort_all(&self.desk, aborts, self.name.as_deref());
-    }
-}
-
-impl<R: Lend> Drop for Leaving<R> {
-    fn drop(&mut self) {
-        self.desk.enter(|book, fx| book.closed(self.slot, fx));
-    }
-}
-
-impl<R: Lend> Drop for Checking<R> {
-    fn drop(&mut self) {
-        if let Some(one) = self.one.take() {
-            let now = Instant::now();
-            self.desk
-                .enter(|book, fx| book.checked(self.slot, one, self.passed, now, fx));
-        }
     }
 }
 

@@ -84,6 +84,7 @@ mod connection;
 mod desk;
 mod dispatch;
 mod error;
+mod guards;
 mod housekeeper;
 mod in_flight;
 mod lanes;

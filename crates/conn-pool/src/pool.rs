@@ -15,7 +15,7 @@ use crate::connection::Connection;
 use crate::desk::Desk;
 use crate::dispatch::{Dispatch, DispatchBy};
 use crate::error::{AcquireError, NotDrained};
-use crate::housekeeper::abort_all;
+use crate::guards::abort_all;
 use crate::in_flight::Serves;
 use crate::lanes::Lanes;
 use crate::lease::{Home, Lease};

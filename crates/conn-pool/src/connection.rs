@@ -27,11 +27,15 @@ pub trait Connection: Send + 'static {
     }
 
     /// Finds out whether the other side still answers, while nobody else has it.
+    ///
+    /// Of one that is [`Shared`](crate::Shared) [`check_shared`](Self::check_shared) is called instead:
+    /// one that has only this passes every check then.
     fn check(&mut self) -> impl Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send {
         ready(Ok(()))
     }
 
-    /// As [`check`](Self::check), for one that is [`Shared`](crate::Shared), while others have it.
+    /// As [`check`](Self::check), for one that is [`Shared`](crate::Shared), while others have it. It is
+    /// never called of one that is [`Whole`](crate::Whole).
     fn check_shared(
         &self,
     ) -> impl Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send {
@@ -49,5 +53,6 @@ pub trait Connection: Send + 'static {
 
     /// Ends what can be ended while others still have it: called for one that is
     /// [`Shared`](crate::Shared) when the time to drain is over. It is dropped by the last who has it.
+    /// It must be quick: the pool does nothing else meanwhile.
     fn abort(&self) {}
 }

@@ -1,4 +1,4 @@
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
@@ -83,12 +83,17 @@ impl<R: Lend> Desk<R> {
             self.bell.call_housekeeper();
         }
         wake.wake();
-        drop(refs);
-        drop(causes);
+        refs.into_iter().for_each(drop_quietly);
+        causes.into_iter().for_each(drop_quietly);
         if changed {
             self.bell.tell_watchers();
         }
     }
+}
+
+/// A panic in the `Drop` of what is foreign does not come to the one who gave it back.
+fn drop_quietly<T>(foreign: T) {
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(foreign)));
 }
 
 impl Turn {

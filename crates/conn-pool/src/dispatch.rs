@@ -3,11 +3,13 @@ use std::fmt;
 use std::hash::Hash;
 use std::marker::PhantomData;
 use std::mem;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tower_service::Service;
 
+use crate::book::ONLY;
 use crate::checkout::Checkout;
 use crate::connection::Connection;
 use crate::in_flight::{Answered, Carrier, Serves, Until};
@@ -36,6 +38,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 pub struct Dispatch<C: Connection, L: Serves<C> = Whole, U = Answered> {
     pool: Pool<C, (), L>,
     readiness: Readiness<C, L>,
+    place: &'static Location<'static>,
     until: PhantomData<fn() -> U>,
 }
 
@@ -46,6 +49,7 @@ pub struct Dispatch<C: Connection, L: Serves<C> = Whole, U = Answered> {
 pub struct DispatchBy<C: Connection, K, F, L: Lending<C> = Whole, U = Answered> {
     pool: Pool<C, K, L>,
     key: F,
+    place: &'static Location<'static>,
     until: PhantomData<fn() -> U>,
 }
 
@@ -54,7 +58,7 @@ enum Readiness<C: Connection, L: Serves<C>> {
     /// In the queue for a connection.
     Acquiring(Checkout<'static, C, (), L>),
     /// It has one, which is not ready yet.
-    Readying(Carrier<C, L>),
+    Readying(Option<Carrier<C, L>>),
     Ready(Carrier<C, L>),
     /// The next call fails with this.
     Refused(BoxError),
@@ -63,10 +67,11 @@ enum Readiness<C: Connection, L: Serves<C>> {
 // === impl Dispatch ===
 
 impl<C: Connection, L: Serves<C>> Dispatch<C, L> {
-    pub(crate) const fn new(pool: Pool<C, (), L>) -> Self {
+    pub(crate) const fn new(pool: Pool<C, (), L>, place: &'static Location<'static>) -> Self {
         Self {
             pool,
             readiness: Readiness::Idle,
+            place,
             until: PhantomData,
         }
     }
@@ -78,6 +83,7 @@ impl<C: Connection, L: Serves<C>> Dispatch<C, L> {
         Dispatch {
             pool: self.pool,
             readiness: Readiness::Idle,
+            place: self.place,
             until: PhantomData,
         }
     }
@@ -97,21 +103,32 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         loop {
             self.readiness = match &mut self.readiness {
-                Readiness::Idle => Readiness::Acquiring(self.pool.clone().acquire_owned()),
+                Readiness::Idle => {
+                    let pool = self.pool.clone();
+                    Readiness::Acquiring(Checkout::owned(pool, ONLY, self.place))
+                }
                 Readiness::Acquiring(checkout) => match ready!(Pin::new(checkout).poll(cx)) {
-                    Ok(lease) => Readiness::Readying(Carrier::new(lease)),
+                    Ok(lease) => Readiness::Readying(Some(Carrier::new(lease))),
                     Err(error) => Readiness::Refused(error.into_boxed()),
                 },
-                Readiness::Readying(carrier) => match ready!(carrier.service().poll_ready(cx)) {
-                    Ok(()) => match mem::replace(&mut self.readiness, Readiness::Idle) {
-                        Readiness::Readying(carrier) => Readiness::Ready(carrier),
-                        other => other,
-                    },
-                    Err(error) => match carrier.fail() {
-                        true => Readiness::Refused(error.into()),
-                        false => Readiness::Idle,
-                    },
-                },
+                Readiness::Readying(carrier) => {
+                    // Taken out: a panic gives it back as one that is not to be lent again.
+                    let Some(mut taken) = carrier.take() else {
+                        self.readiness = Readiness::Idle;
+                        continue;
+                    };
+                    match taken.service().poll_ready(cx) {
+                        Poll::Pending => {
+                            *carrier = Some(taken);
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Ok(())) => Readiness::Ready(taken),
+                        Poll::Ready(Err(error)) => match taken.fail() {
+                            true => Readiness::Refused(error.into()),
+                            false => Readiness::Idle,
+                        },
+                    }
+                }
                 Readiness::Ready(_) | Readiness::Refused(_) => return Poll::Ready(Ok(())),
             };
         }
@@ -135,6 +152,7 @@ impl<C: Connection, L: Serves<C>, U> Clone for Dispatch<C, L, U> {
         Self {
             pool: self.pool.clone(),
             readiness: Readiness::Idle,
+            place: self.place,
             until: PhantomData,
         }
     }
@@ -151,10 +169,15 @@ impl<C: Connection, L: Serves<C>, U> fmt::Debug for Dispatch<C, L, U> {
 // === impl DispatchBy ===
 
 impl<C: Connection, K, F, L: Lending<C>> DispatchBy<C, K, F, L> {
-    pub(crate) const fn new(pool: Pool<C, K, L>, key: F) -> Self {
+    pub(crate) const fn new(
+        pool: Pool<C, K, L>,
+        key: F,
+        place: &'static Location<'static>,
+    ) -> Self {
         Self {
             pool,
             key,
+            place,
             until: PhantomData,
         }
     }
@@ -166,6 +189,7 @@ impl<C: Connection, K, F, L: Lending<C>> DispatchBy<C, K, F, L> {
         DispatchBy {
             pool: self.pool,
             key: self.key,
+            place: self.place,
             until: PhantomData,
         }
     }
@@ -190,7 +214,7 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let key = (self.key)(&request);
-        KeyedResponseFuture::new(self.pool.clone(), key, request)
+        KeyedResponseFuture::new(self.pool.clone(), key, request, self.place)
     }
 }
 
@@ -199,6 +223,7 @@ impl<C: Connection, K, F: Clone, L: Lending<C>, U> Clone for DispatchBy<C, K, F,
         Self {
             pool: self.pool.clone(),
             key: self.key.clone(),
+            place: self.place,
             until: PhantomData,
         }
     }

@@ -225,6 +225,14 @@ impl fmt::Display for Closed {
 
 impl Error for Closed {}
 
+impl ConnectTimedOut {
+    /// How long connecting might take.
+    #[must_use]
+    pub const fn within(&self) -> Duration {
+        self.within
+    }
+}
+
 impl fmt::Display for ConnectTimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "not connected within {:?}", self.within)
@@ -232,6 +240,14 @@ impl fmt::Display for ConnectTimedOut {
 }
 
 impl Error for ConnectTimedOut {}
+
+impl ConnectAborted {
+    /// Whether the connector panicked.
+    #[must_use]
+    pub const fn panicked(&self) -> bool {
+        self.panicked
+    }
+}
 
 impl fmt::Display for ConnectAborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

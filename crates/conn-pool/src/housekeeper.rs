@@ -5,9 +5,9 @@ use std::hash::Hash;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 use tracing::{debug, info, warn};
@@ -15,7 +15,8 @@ use tracing::{debug, info, warn};
 use crate::book::{Checkup, Goner, Lend, Work};
 use crate::connection::Connection;
 use crate::desk::Desk;
-use crate::error::{Cause, ConnectAborted, ConnectTimedOut, ShortLived};
+use crate::error::{ConnectAborted, ConnectTimedOut};
+use crate::guards::{Attendance, Checking, Leaving, Reservation, abort_all};
 use crate::lanes::Lanes;
 use crate::lending::{Lending, sealed};
 use crate::times::{Times, later};
@@ -25,7 +26,10 @@ const FALLBACK: Duration = Duration::from_secs(1);
 
 /// The task that does what the book wants done: only it starts others. It ends when the pool is closed
 /// and its connections are gone.
-pub(crate) struct Housekeeper<M, K, B, I, R: Lend> {
+pub(crate) struct Housekeeper<M, K, B, I, R>
+where
+    R: Lend + Deref<Target: Connection>,
+{
     pub(crate) desk: Arc<Desk<R>>,
     pub(crate) lanes: Arc<Lanes<K>>,
     pub(crate) connector: M,
@@ -34,33 +38,10 @@ pub(crate) struct Housekeeper<M, K, B, I, R: Lend> {
     pub(crate) delays: HashMap<u32, (I, Duration)>,
     pub(crate) times: Times,
     pub(crate) name: Option<Arc<str>>,
+    /// The tasks that connect.
+    pub(crate) connecting: JoinSet<()>,
     /// Made before its task is, which may end before it begins.
     pub(crate) _attendance: Attendance<R>,
-}
-
-/// Says that there is no housekeeper any more, however it ended.
-pub(crate) struct Attendance<R: Lend>(pub(crate) Arc<Desk<R>>);
-
-/// A slot in which a connection is being made: made or failed, and never forgotten.
-struct Reservation<R: Lend> {
-    desk: Arc<Desk<R>>,
-    slot: u32,
-    name: Option<Arc<str>>,
-    pending: bool,
-}
-
-/// A slot whose connection is being closed.
-struct Leaving<R: Lend> {
-    desk: Arc<Desk<R>>,
-    slot: u32,
-}
-
-/// A connection that is being checked; failed unless it passes.
-struct Checking<R: Lend> {
-    desk: Arc<Desk<R>>,
-    slot: u32,
-    one: Option<R>,
-    passed: bool,
 }
 
 impl<M, K, B, I, R> Housekeeper<M, K, B, I, R>
@@ -109,9 +90,15 @@ where
             leaks,
             empty,
             sweep,
+            closed,
             next: _,
             over: _,
         } = work;
+        while self.connecting.try_join_next().is_some() {}
+        if closed {
+            // Nobody wants them any more.
+            self.connecting.abort_all();
+        }
         for goner in close {
             self.close::<L>(goner);
         }
@@ -121,10 +108,7 @@ where
         for checkup in check {
             self.check::<L>(checkup);
         }
-        for one in abort {
-            warn!(name = self.name.as_deref(), "connection did not drain");
-            tokio::spawn(async move { one.abort() });
-        }
+        abort_all(&self.desk, abort, self.name.as_deref());
         if sweep {
             self.sweep();
         }
@@ -144,7 +128,7 @@ where
         }
     }
 
-    fn connect<L>(&self, slot: u32, lane: u32)
+    fn connect<L>(&mut self, slot: u32, lane: u32)
     where
         L: Lending<M::Response> + sealed::Lending<M::Response, Ref = R>,
     {
@@ -157,9 +141,13 @@ where
         let Some(key) = self.lanes.key(lane) else {
             return;
         };
-        let connector = self.connector.clone();
+        // A panic here is one of the connector's, and no reason to end.
+        let connector = AssertUnwindSafe(|| self.connector.clone());
+        let Ok(connector) = catch_unwind(connector) else {
+            return reservation.fail(Arc::new(ConnectAborted { panicked: true }));
+        };
         let within = self.times.connect_within;
-        tokio::spawn(async move {
+        self.connecting.spawn(async move {
             let connecting = connect(connector, (*key).clone());
             match timeout(within, connecting).await {
                 Ok(Ok(connection)) => {
@@ -273,81 +261,6 @@ where
         let now = Instant::now();
         self.desk
             .enter(|book, fx| book.retry(lane, later(now, delay), now, fx));
-    }
-}
-
-impl<R: Lend> Reservation<R> {
-    fn fill(mut self, one: R) {
-        self.pending = false;
-        let (jitter, now) = (rand::random(), Instant::now());
-        self.desk
-            .enter(|book, fx| book.connected(self.slot, one, jitter, now, fx));
-    }
-
-    /// It was made, and is broken.
-    fn spoil(mut self, one: R) {
-        self.pending = false;
-        let lived = Duration::ZERO;
-        let cause: Cause = Arc::new(ShortLived { lived });
-        self.log(&cause);
-        let now = Instant::now();
-        self.desk
-            .enter(|book, fx| book.stillborn(self.slot, one, cause, now, fx));
-    }
-
-    fn fail(mut self, cause: Cause) {
-        self.settle(cause);
-    }
-
-    fn settle(&mut self, cause: Cause) {
-        self.pending = false;
-        self.log(&cause);
-        let now = Instant::now();
-        self.desk
-            .enter(|book, fx| book.failed(self.slot, cause, now, fx));
-    }
-
-    fn log(&self, cause: &Cause) {
-        let (name, error) = (self.name.as_deref(), &**cause as &dyn Error);
-        debug!(name, error, "could not connect");
-    }
-}
-
-impl<R: Lend> Checking<R> {
-    fn end(mut self, passed: bool) {
-        self.passed = passed;
-    }
-}
-
-impl<R: Lend> Drop for Reservation<R> {
-    fn drop(&mut self) {
-        if self.pending {
-            let panicked = thread::panicking();
-            self.settle(Arc::new(ConnectAborted { panicked }));
-        }
-    }
-}
-
-impl<R: Lend> Drop for Attendance<R> {
-    fn drop(&mut self) {
-        let now = Instant::now();
-        self.0.enter(|book, fx| book.leave_unattended(now, fx));
-    }
-}
-
-impl<R: Lend> Drop for Leaving<R> {
-    fn drop(&mut self) {
-        self.desk.enter(|book, fx| book.closed(self.slot, fx));
-    }
-}
-
-impl<R: Lend> Drop for Checking<R> {
-    fn drop(&mut self) {
-        if let Some(one) = self.one.take() {
-            let now = Instant::now();
-            self.desk
-                .enter(|book, fx| book.checked(self.slot, one, self.passed, now, fx));
-        }
     }
 }
 

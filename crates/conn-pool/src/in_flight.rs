@@ -1,3 +1,5 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::connection::Connection;
 use crate::lease::Lease;
 use crate::lending::{Lending, Shared, Whole};
@@ -116,9 +118,11 @@ impl<C: Connection, L: Lending<C>> InFlight<C, L> {
 
 impl<C: Connection, L: Lending<C>> Drop for InFlight<C, L> {
     fn drop(&mut self) {
-        if let Some(lease) = self.0.take()
-            && !lease.is_reusable()
-        {
+        let Some(lease) = self.0.take() else {
+            return;
+        };
+        let is_reusable = catch_unwind(AssertUnwindSafe(|| lease.is_reusable()));
+        if !is_reusable.unwrap_or(false) {
             lease.mark_unfit();
         }
     }

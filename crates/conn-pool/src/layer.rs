@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -14,7 +15,8 @@ use crate::backoff::Backoff;
 use crate::book::Book;
 use crate::connection::Connection;
 use crate::desk::Desk;
-use crate::housekeeper::{Attendance, Housekeeper};
+use crate::guards::Attendance;
+use crate::housekeeper::Housekeeper;
 use crate::lanes::Lanes;
 use crate::lending::{Lending, Shared, Whole};
 use crate::limits::{Counts, KeyedLimits, Limits};
@@ -52,7 +54,10 @@ impl<K> PoolLayer<K> {
     ///
     /// First come is first served among those who wait for one target. Over all targets it is so too:
     /// when there are as many connections as there may be, a place goes to who waits for the longest;
-    /// an idle connection of another target is closed for it, or the next that comes back.
+    /// an idle connection of another target is closed for it, or the next that comes back. For who has
+    /// waited for 100 ms the least loaded of those [shared](Self::shared) is lent no more, and drains.
+    ///
+    /// `Hash` and `Eq` of a target are called while other targets wait: they must not use the pool.
     pub fn keyed(limits: KeyedLimits) -> Self {
         Self::with_counts(limits.counts(), None)
     }
@@ -91,7 +96,8 @@ impl<K, L, B> PoolLayer<K, L, B> {
     }
 
     /// Delays between tries to connect while these fail; anew once a connection has served a lease well
-    /// or has lived for a second. When they come to an end the last is repeated.
+    /// or has lived for a second. When they come to an end the last is repeated;
+    /// if there was none, it is a second.
     pub fn with_backoff<F, I>(self, backoff: F) -> PoolLayer<K, L, F>
     where
         F: Fn() -> I,
@@ -144,7 +150,11 @@ where
             delays: HashMap::new(),
             times: self.times,
             name: self.name.clone(),
-            _attendance: Attendance(desk.clone()),
+            connecting: JoinSet::new(),
+            _attendance: Attendance {
+                desk: desk.clone(),
+                name: self.name.clone(),
+            },
         };
         tokio::spawn(housekeeper.run::<L>());
         Pool::new(desk, lanes, self.name.clone())

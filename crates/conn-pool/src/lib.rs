@@ -6,7 +6,8 @@
 //! says of itself is a [`Connection`].
 //!
 //! **Every connection is in exactly one state, and those idle, lent, connecting and closing together
-//! never exceed the maximum.**
+//! never exceed the maximum.** One that is shared and did not drain in
+//! time is aborted and is not the pool's any more, though somebody may still hold it.
 //!
 //! ```
 //! use std::num::NonZeroU32;
@@ -49,6 +50,8 @@
 //! first; when it is dead, all idle ones are checked at once and a new one is made meanwhile. While
 //! connecting fails and nothing is left to lend, one try follows another after a delay, and callers
 //! are told the cause, at the latest after a second.
+//! What breaks as soon as it is made is replaced once without a delay, and counts as a failure after
+//! that; what breaks while nobody has it is found out within a second.
 //!
 //! # Clone
 //! Clones of a [`Pool`] share its connections; with the last of them the pool is closed.
@@ -81,6 +84,7 @@ mod connection;
 mod desk;
 mod dispatch;
 mod error;
+mod guards;
 mod housekeeper;
 mod in_flight;
 mod lanes;

@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::desk::Desk;
 use crate::dispatch::{Dispatch, DispatchBy};
 use crate::error::{AcquireError, NotDrained};
+use crate::guards::abort_all;
 use crate::in_flight::Serves;
 use crate::lanes::Lanes;
 use crate::lease::{Home, Lease};
@@ -28,7 +29,8 @@ use crate::times::later;
 /// `C` is the connection, `K` what tells targets apart (`()` where there is one), `L` how connections
 /// are lent: [`Whole`] or [`Shared`](crate::Shared).
 ///
-/// As a [`Service`] it answers a target with a [`Lease`]; it is always ready.
+/// As a [`Service`] it answers a target with a [`Lease`]; it is always ready. The place of checkout is
+/// then that of the call, which under other services is in their code, and says little.
 pub struct Pool<C: Connection, K = (), L: Lending<C> = Whole> {
     shared: Arc<Shared<C, K, L>>,
 }
@@ -69,13 +71,15 @@ impl<C: Connection, L: Lending<C>> Pool<C, (), L> {
         self.try_acquire_in(ONLY, Location::caller())
     }
 
-    /// A service that sends each request over a connection that is lent for it.
+    /// A service that sends each request over a connection that is lent for it. The place of this call
+    /// is said of its leases.
+    #[track_caller]
     #[must_use]
     pub fn dispatch(&self) -> Dispatch<C, L>
     where
         L: Serves<C>,
     {
-        Dispatch::new(self.clone())
+        Dispatch::new(self.clone(), Location::caller())
     }
 
     /// Waits until there are as many connections as the pool keeps.
@@ -113,18 +117,27 @@ impl<C: Connection, K: Hash + Eq, L: Lending<C>> Pool<C, K, L> {
     /// As [`acquire_for`](Self::acquire_for), for a lease and a wait that outlive this handle.
     #[track_caller]
     pub fn acquire_owned_for(self, target: K) -> Checkout<'static, C, K, L> {
+        self.checkout_for(target, Location::caller())
+    }
+
+    pub(crate) fn checkout_for(
+        self,
+        target: K,
+        place: &'static Location<'static>,
+    ) -> Checkout<'static, C, K, L> {
         let lane = self.shared.lanes.hold(target, &self.shared.desk);
-        Checkout::owned(self, lane, Location::caller())
+        Checkout::owned(self, lane, place)
     }
 
     /// A service that sends each request over a connection that is lent for it, to the target that
-    /// `key` says.
+    /// `key` says. The place of this call is said of its leases.
+    #[track_caller]
     #[must_use]
     pub fn dispatch_by<F>(&self, key: F) -> DispatchBy<C, K, F, L>
     where
         L: Serves<C>,
     {
-        DispatchBy::new(self.clone(), key)
+        DispatchBy::new(self.clone(), key, Location::caller())
     }
 
     /// A connection to this target, if there is one for which nobody waits and that needs no check.
@@ -194,14 +207,15 @@ impl<C: Connection, K, L: Lending<C>> Pool<C, K, L> {
     }
 
     /// Replaces all connections that there are, as if they had reached their lifetime: one that is
-    /// needed goes when another is ready, if the maximum has room for that, or else one at a time.
+    /// needed goes when another is ready, if the maximum has room for that, or else one at a time. With
+    /// no room a shared one drains before its successor is begun, and who comes meanwhile waits.
     pub fn replace_all(&self) {
         let now = Instant::now();
         self.shared.desk.enter(|book, fx| book.replace_all(now, fx));
     }
 
     /// Closes the pool, as dropping its last handle does: no more leases, and who waits is told.
-    /// Connections are closed as soon as nobody has them.
+    /// Connections are closed as soon as nobody has them, and those being made are given up.
     pub fn close(&self) {
         let now = Instant::now();
         self.shared.desk.enter(|book, fx| book.close(now, fx));
@@ -234,11 +248,16 @@ impl<C: Connection, K, L: Lending<C>> Pool<C, K, L> {
                 break;
             }
         }
-        let sizes = desk.enter(|book, fx| {
-            let sizes = book.sizes();
-            book.abandon_all(fx);
-            sizes
-        });
+        let (sizes, left) = desk.enter(|book, fx| (book.sizes(), book.abandon_all(fx)));
+        abort_all(desk, left, self.name());
+        // The housekeeper may be about others.
+        loop {
+            let told = desk.bell.told();
+            if !desk.read(|book| book.is_aborting()) {
+                break;
+            }
+            told.await;
+        }
         Err(NotDrained { sizes })
     }
 

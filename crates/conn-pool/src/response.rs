@@ -3,6 +3,7 @@ use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -44,6 +45,7 @@ pin_project! {
         pool: Pool<C, K, L>,
         key: K,
         request: Option<Req>,
+        place: &'static Location<'static>,
         #[pin]
         stage: Stage<F, C, K, L, U>,
     }
@@ -124,14 +126,20 @@ where
     K: Hash + Eq + Clone + 'static,
     L: Serves<C>,
 {
-    pub(crate) fn new(pool: Pool<C, K, L>, key: K, request: Req) -> Self {
+    pub(crate) fn new(
+        pool: Pool<C, K, L>,
+        key: K,
+        request: Req,
+        place: &'static Location<'static>,
+    ) -> Self {
         Self {
             stage: Stage::Acquiring {
-                checkout: pool.clone().acquire_owned_for(key.clone()),
+                checkout: pool.clone().checkout_for(key.clone(), place),
             },
             pool,
             key,
             request: Some(request),
+            place,
         }
     }
 }
@@ -159,22 +167,25 @@ where
                     },
                 },
                 StageProj::Readying { carrier } => {
-                    let slot = carrier;
-                    let carrier = slot.as_mut().expect("taken when the stage ends");
-                    match ready!(carrier.service().poll_ready(cx)) {
-                        Ok(()) => {
+                    // Taken out: a panic gives it back as one that is not to be lent again.
+                    let mut taken = carrier.take().expect("put back while it is not ready");
+                    match taken.service().poll_ready(cx) {
+                        Poll::Pending => {
+                            *carrier = Some(taken);
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Ok(())) => {
                             let request = this.request.take().expect("sent once");
-                            let future = carrier.service().call(request);
-                            let carrier = slot.take().expect("it was there");
+                            let future = taken.service().call(request);
                             Stage::Response {
-                                response: ResponseFuture::sent(future, carrier.in_flight()),
+                                response: ResponseFuture::sent(future, taken.in_flight()),
                             }
                         }
-                        Err(error) if carrier.fail() => Stage::Response {
+                        Poll::Ready(Err(error)) if taken.fail() => Stage::Response {
                             response: ResponseFuture::refused(error.into()),
                         },
-                        Err(_) => Stage::Acquiring {
-                            checkout: this.pool.clone().acquire_owned_for(this.key.clone()),
+                        Poll::Ready(Err(_)) => Stage::Acquiring {
+                            checkout: this.pool.clone().checkout_for(this.key.clone(), this.place),
                         },
                     }
                 }

@@ -95,7 +95,8 @@ impl Snapshot {
         self.last_failure.as_deref()
     }
 
-    /// How long the longest lease has lasted, and where it was asked for.
+    /// How long the longest lease has lasted, and where it was asked for: where
+    /// [`acquire`](crate::Pool::acquire) was called, or the service made that asked.
     #[must_use]
     pub const fn oldest_lease(&self) -> Option<(Duration, &'static Location<'static>)> {
         self.oldest_lease

@@ -117,7 +117,8 @@ impl Times {
         Ok(self)
     }
 
-    /// A connection that was idle for longer is checked before it is lent. Zero checks always.
+    /// A connection that was idle for longer is checked before it is lent. Zero checks each that was
+    /// idle; one that is new, or goes from one caller to the next, or is shared and in use, is not.
     #[must_use]
     pub const fn with_check_after_idle(mut self, after: Duration) -> Self {
         self.check_after_idle = after;
@@ -179,10 +180,15 @@ impl Times {
     }
 
     /// A connection lent for longer is reported, once, with the place of its checkout.
-    #[must_use]
-    pub const fn with_warn_after(mut self, after: Duration) -> Self {
+    ///
+    /// # Errors
+    /// If it is zero.
+    pub const fn with_warn_after(mut self, after: Duration) -> Result<Self, InvalidTimes> {
+        if after.is_zero() {
+            return Err(InvalidTimes("the time before a warning must not be zero"));
+        }
         self.warn_after = Some(after);
-        self
+        Ok(self)
     }
 }
 

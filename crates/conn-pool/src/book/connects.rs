@@ -52,25 +52,6 @@ impl<R: Lend> Book<R> {
             .map(|(id, _)| id)
     }
 
-    /// Closes idle connections of other targets, those that are idle for the longest, for as many as
-    /// wait for a place.
-    fn make_room(&mut self, now: Instant, fx: &mut Effects<R>) {
-        let wanted = |&lane: &u32| {
-            self.place_wanted(lane, now)?;
-            let it = &self.lanes[lane];
-            let places = it.uncovered(self.max_leases).div_ceil(self.max_leases);
-            Some(places.min(self.counts.max_per_key - it.census.total()))
-        };
-        let wanted: u32 = self.waiting.iter().filter_map(wanted).sum();
-        while self.census.of(State::Closing) < wanted
-            && let Some(id) = self.longest_idle(|slot| {
-                slot.state == State::Idle && self.lanes[slot.lane].waiting == 0
-            })
-        {
-            self.retire(id, CloseReason::Evicted, now, fx);
-        }
-    }
-
     /// A connection was made. `jitter` is between 0 and 1.
     pub(crate) fn connected(
         &mut self,
@@ -133,6 +114,11 @@ impl<R: Lend> Book<R> {
         now: Instant,
         fx: &mut Effects<R>,
     ) {
+        if self.closed {
+            // It was given up.
+            fx.causes.push(cause);
+            return;
+        }
         self.tally.failed += 1;
         fx.poke = true;
         fx.causes.extend(self.last_failure.replace(cause.clone()));

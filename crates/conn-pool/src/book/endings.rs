@@ -19,8 +19,9 @@ impl<R: Lend> Book<R> {
         fx.changed = true;
     }
 
-    /// There is no housekeeper any more: what it had to do is dropped.
-    pub(crate) fn leave_unattended(&mut self, now: Instant, fx: &mut Effects<R>) {
+    /// There is no housekeeper any more: what it had to do is dropped. Gives those that are to be
+    /// aborted.
+    pub(crate) fn leave_unattended(&mut self, now: Instant, fx: &mut Effects<R>) -> Vec<R> {
         self.attended = false;
         self.close(now, fx);
         for Goner {
@@ -34,7 +35,7 @@ impl<R: Lend> Book<R> {
         for Checkup { slot, one } in std::mem::take(&mut self.checks) {
             self.checked(slot, one, false, now, fx);
         }
-        fx.refs.append(&mut self.aborts);
+        self.begin_aborts()
     }
 
     /// No connection of now is lent again.
@@ -86,13 +87,28 @@ impl<R: Lend> Book<R> {
         true
     }
 
-    /// Those who have not finished with shared connections do so without the pool.
-    pub(crate) fn abandon_all(&mut self, fx: &mut Effects<R>) {
+    /// Those who have not finished with shared connections do so without the pool. Gives those that
+    /// are to be aborted.
+    pub(crate) fn abandon_all(&mut self, fx: &mut Effects<R>) -> Vec<R> {
         for id in self.ids() {
             if self.slots[id].state == State::Retired {
                 self.abandon(id, fx);
             }
         }
+        self.begin_aborts()
+    }
+
+    /// Those that are to be aborted, by one who says when they [are](Self::aborted).
+    pub(super) fn begin_aborts(&mut self) -> Vec<R> {
+        let aborts = std::mem::take(&mut self.aborts);
+        self.aborting += aborts.len() as u32;
+        aborts
+    }
+
+    pub(crate) const fn aborted(&mut self, number: u32, fx: &mut Effects<R>) {
+        self.aborting -= number;
+        fx.poke = true;
+        fx.changed = true;
     }
 
     /// Is not lent again, and closed as soon as nobody has it.

@@ -118,12 +118,12 @@ impl Lane {
         self.waiting.saturating_sub(covered)
     }
 
-    /// The ticket of the first waiter that no connection is coming for.
+    /// The first waiter that no connection is coming for.
     pub(crate) fn first_uncovered<R>(
         &self,
         waiters: &Slab<Waiter<R>>,
         max_leases: u32,
-    ) -> Option<u64> {
+    ) -> Option<u32> {
         if self.uncovered(max_leases) == 0 {
             return None;
         }
@@ -131,7 +131,7 @@ impl Lane {
         for _ in 0..self.coming().saturating_mul(max_leases) {
             id = self.waiters.after(waiters, id);
         }
-        Some(waiters[id].ticket)
+        Some(id)
     }
 
     /// Whether a connection may be attempted.

@@ -283,34 +283,4 @@ impl<R: Lend> Book<R> {
         }
         self.retire(id, CloseReason::Broken, now, fx);
     }
-
-    /// Whether a target that waits for longer can get a connection only in the place of this one.
-    pub(super) fn is_owed_to_another(&self, lane: u32, now: Instant) -> bool {
-        if self.lanes.len() == 1
-            || self.census.total() < self.counts.max_size
-            || self.census.of(State::Closing) > 0
-        {
-            return false;
-        }
-        let own = match self.lanes[lane].waiters.head() {
-            // Whoever comes now comes after all who wait.
-            NONE => u64::MAX,
-            head => self.waiters[head].ticket,
-        };
-        self.waiting.iter().any(|&other| {
-            other != lane
-                && self
-                    .place_wanted(other, now)
-                    .is_some_and(|ticket| ticket < own)
-        })
-    }
-
-    /// Since when (by its ticket) somebody waits for a new connection that this lane might have.
-    pub(super) fn place_wanted(&self, lane: u32, now: Instant) -> Option<u64> {
-        let it = &self.lanes[lane];
-        if it.census.total() >= self.counts.max_per_key || !it.may_connect(now) {
-            return None;
-        }
-        it.first_uncovered(&self.waiters, self.max_leases)
-    }
 }

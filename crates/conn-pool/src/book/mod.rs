@@ -17,6 +17,7 @@ mod lives;
 mod queue;
 mod slab;
 mod slot;
+mod targets;
 mod upkeep;
 mod view;
 
@@ -67,6 +68,8 @@ pub(crate) struct Book<R> {
     closing: Vec<Goner<R>>,
     checks: Vec<Checkup<R>>,
     aborts: Vec<R>,
+    /// How many are being aborted.
+    aborting: u32,
     /// The lanes that failed, and have had a connection since that proved good.
     recovered: Vec<u32>,
     last_failure: Option<Cause>,
@@ -150,6 +153,7 @@ impl<R: Lend> Book<R> {
             closing: Vec::new(),
             checks: Vec::new(),
             aborts: Vec::new(),
+            aborting: 0,
             recovered: Vec::new(),
             last_failure: None,
             tally: Tally::default(),

@@ -47,7 +47,8 @@ impl<R: Lend> Book<R> {
         if it.uncovered(self.max_leases) > 0
             && it.census.total() < self.counts.max_per_key
             && (self.census.total() < self.counts.max_size
-                || (self.lanes.len() > 1 && self.census.of(State::Idle) > 0))
+                || (self.lanes.len() > 1
+                    && (self.max_leases > 1 || self.census.of(State::Idle) > 0)))
         {
             fx.poke = true;
         }

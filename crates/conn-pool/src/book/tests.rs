@@ -104,6 +104,19 @@ impl<R: Lend> Driver<R> {
     }
 
     fn run(&mut self, op: &Op) {
+        let before = self.total();
+        self.run_op(op);
+        // Only a lower maximum is exceeded, and then by no more than before.
+        let total = self.total();
+        assert!(total <= self.max_size.max(before), "{total} after {op:?}");
+    }
+
+    fn total(&self) -> u32 {
+        let sizes = self.book.sizes();
+        sizes.idle + sizes.lent + sizes.connecting + sizes.closing
+    }
+
+    fn run_op(&mut self, op: &Op) {
         let mut fx = Effects::none();
         let now = self.now;
         self.clock += 1;
@@ -249,6 +262,15 @@ impl<R: Lend> Driver<R> {
         }
     }
 
+    /// Three in all.
+    fn add_lanes(&mut self) {
+        for _ in 0..2 {
+            let lane = self.book.new_lane();
+            self.book.gain_interest(lane);
+            self.lanes.push(lane);
+        }
+    }
+
     /// As the housekeeper, until there is nothing to do.
     fn work(&mut self, mut fx: Effects<R>) {
         for round in 0.. {
@@ -259,6 +281,7 @@ impl<R: Lend> Driver<R> {
                 connect,
                 close,
                 check,
+                abort,
                 failed,
                 next,
                 ..
@@ -266,6 +289,9 @@ impl<R: Lend> Driver<R> {
             self.connecting.extend(connect.iter().map(|(slot, _)| slot));
             self.closing.extend(close);
             self.checking.extend(check);
+            if !abort.is_empty() {
+                self.book.aborted(abort.len() as u32, &mut fx);
+            }
             for &(lane, _) in &failed {
                 let retry_at = self.now + Duration::from_millis(100);
                 self.book.retry(lane, retry_at, self.now, &mut fx);
@@ -285,11 +311,6 @@ impl<R: Lend> Driver<R> {
     fn verify(&mut self) {
         self.book.audit();
         assert!(!self.book.is_idle_in_vain(self.now));
-        let sizes = self.book.sizes();
-        let total = sizes.idle + sizes.lent + sizes.connecting + sizes.closing;
-        if self.predict {
-            assert!(total <= self.max_size, "{sizes:?}");
-        }
         // First come, first served: those that got something are the first of their queue.
         let book = &self.book;
         for queue in &mut self.queues {
@@ -489,11 +510,17 @@ proptest! {
         let limits = KeyedLimits::new(n(4), n(3)).unwrap();
         let book = Book::new(None, limits.counts(), 1, busy());
         let mut driver: Driver<Box<u32>> = Driver::new(book, Box::new, |one| **one, 4, 1, false);
-        for _ in 0..2 {
-            let lane = driver.book.new_lane();
-            driver.book.gain_interest(lane);
-            driver.lanes.push(lane);
-        }
+        driver.add_lanes();
+        ops.iter().for_each(|op| driver.run(op));
+        driver.end();
+    }
+
+    #[test]
+    fn accounts_for_many_targets_with_shared_connections(ops in vec(any_op(), 1..150)) {
+        let limits = KeyedLimits::new(n(3), n(2)).unwrap();
+        let book = Book::new(None, limits.counts(), 2, busy());
+        let mut driver: Driver<Arc<u32>> = Driver::new(book, Arc::new, |one| **one, 3, 2, false);
+        driver.add_lanes();
         ops.iter().for_each(|op| driver.run(op));
         driver.end();
     }

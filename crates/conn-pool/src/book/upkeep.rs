@@ -28,6 +28,8 @@ pub(crate) struct Work<R> {
     pub(crate) empty: Vec<u32>,
     /// Those that can be lent are to be asked whether they are broken.
     pub(crate) sweep: bool,
+    /// What is being made is not wanted any more.
+    pub(crate) closed: bool,
     /// When to come again, unless called before.
     pub(crate) next: Option<Instant>,
     /// Nothing is left, and nothing will come.
@@ -52,12 +54,13 @@ impl<R: Lend> Book<R> {
             connect,
             close: std::mem::take(&mut self.closing),
             check: std::mem::take(&mut self.checks),
-            abort: std::mem::take(&mut self.aborts),
+            abort: self.begin_aborts(),
             failed: self.unanswered_failures(),
             recovered: std::mem::take(&mut self.recovered),
             leaks,
             empty: self.empty_lanes(now),
             sweep,
+            closed: self.closed,
             next: self.armed,
             over: self.is_drained(),
         }
@@ -222,6 +225,11 @@ impl<R: Lend> Book<R> {
             let it = &self.lanes[lane];
             let since = self.waiters[it.waiters.head()].since;
             due(self.gives_up_at(it, since));
+            if let Some(at) = self.presses_from(lane, now)
+                && at > now
+            {
+                due(at);
+            }
         }
         for (_, slot) in self.slots.iter() {
             let lane = &self.lanes[slot.lane];

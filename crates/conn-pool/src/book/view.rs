@@ -69,7 +69,11 @@ impl<R: Lend> Book<R> {
 
     /// Closed, and all connections are gone.
     pub(crate) const fn is_drained(&self) -> bool {
-        self.closed && self.census.total() == 0
+        self.closed && self.census.total() == 0 && !self.is_aborting()
+    }
+
+    pub(crate) const fn is_aborting(&self) -> bool {
+        self.aborting > 0 || !self.aborts.is_empty()
     }
 
     pub(super) fn waiting_in_all(&self) -> u32 {

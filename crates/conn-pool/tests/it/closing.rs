@@ -1,9 +1,11 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mainstay_conn_pool::{AcquireError, CloseReason, Limits, PoolLayer, Times};
+use mainstay_conn_pool::{AcquireError, CloseReason, Connection, Limits, PoolLayer, Times};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_test::{assert_pending, assert_ready, task};
-use tower::Layer;
+use tower::{Layer, service_fn};
 
 use crate::support::{Backend, ms, n, pool, pool_with, s, settle};
 
@@ -27,6 +29,19 @@ async fn closed_tells_all_who_wait_and_all_who_come() {
     settle().await;
     assert_eq!(backend.state().closed, [0]);
     assert_eq!(pool.snapshot().closed(CloseReason::Closed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_closed_says_its_name() {
+    let pool = PoolLayer::new(Limits::new(n(1)))
+        .with_name("db")
+        .layer(Backend::default());
+    pool.close();
+    let Err(AcquireError::Closed(error)) = pool.acquire().await else {
+        panic!("not closed")
+    };
+    assert_eq!(error.name(), Some("db"));
+    assert_eq!(error.to_string(), "pool of db is closed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,18 +116,25 @@ async fn the_last_handle_closes_the_pool_and_ends_its_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_being_made_when_the_pool_closes_is_closed() {
+async fn what_is_being_made_when_the_pool_closes_is_given_up() {
     let backend = Backend::default();
-    backend.state().connect_for = ms(50);
-    let pool = pool(&backend, 1);
+    backend.state().connect_for = s(50);
+    let pool = pool(&backend, 2);
     let mut waiter = task::spawn(pool.acquire());
     assert_pending!(waiter.poll());
     settle().await;
-    pool.close();
+    assert_eq!(pool.snapshot().sizes.connecting, 1);
+    let begun = Instant::now();
+    pool.drain(s(20)).await.unwrap();
+    assert_eq!(begun.elapsed(), ms(0));
     assert!(assert_ready!(waiter.poll()).is_err());
-    assert!(pool.drain(s(1)).await.is_ok());
-    assert_eq!(backend.state().made, 1);
-    assert_eq!(backend.state().closed, [0]);
+    assert_eq!(backend.state().made, 0);
+    assert_eq!(backend.state().live, 0);
+    assert_eq!(pool.snapshot().failed, 0);
+    let alive = tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks();
+    assert_eq!(alive, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,4 +249,58 @@ fn a_pool_whose_runtime_ends_before_its_task_begins_is_closed() {
     // A real second, if it were to hang.
     let outcome = runtime().block_on(async { timeout(s(1), pool.acquire()).await });
     assert!(matches!(outcome, Ok(Err(AcquireError::Closed(_)))));
+}
+
+#[test]
+fn what_did_not_drain_is_aborted_when_draining_returns() {
+    let backend = Backend::default();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    let lease = runtime.block_on(async {
+        let layer = PoolLayer::new(Limits::new(n(1))).shared(n(5));
+        let pool = layer.layer(backend.clone());
+        let lease = pool.clone().acquire_owned().await.unwrap();
+        pool.drain(s(1)).await.unwrap_err();
+        assert_eq!(backend.state().aborted, [0]);
+        lease
+    });
+    drop(runtime);
+    drop(lease);
+    assert_eq!(backend.state().live, 0);
+    assert_eq!(backend.state().aborted, [0], "once");
+}
+
+/// A connection whose abort takes its time.
+struct Slow(Arc<AtomicBool>);
+
+impl Connection for Slow {
+    fn abort(&self) {
+        // So that who drains has the time to be wrong.
+        let begun = Instant::now();
+        while begun.elapsed() < ms(50) {
+            std::thread::yield_now();
+        }
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn draining_waits_for_those_that_are_being_aborted() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_time().build().unwrap();
+    runtime.block_on(async {
+        let aborted = Arc::new(AtomicBool::new(false));
+        let connector = {
+            let aborted = aborted.clone();
+            service_fn(move |()| std::future::ready(Ok::<_, String>(Slow(aborted.clone()))))
+        };
+        let pool = PoolLayer::new(Limits::new(n(1)))
+            .shared(n(5))
+            .with_times(Times::new().with_drain_within(ms(10)))
+            .layer(connector);
+        let lease = pool.acquire().await.unwrap();
+        pool.drain(s(5)).await.unwrap();
+        assert!(aborted.load(Ordering::Relaxed));
+        drop(lease);
+    });
 }

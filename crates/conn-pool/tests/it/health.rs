@@ -202,6 +202,22 @@ async fn a_generation_is_retired_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_is_being_made_is_of_the_new_generation() {
+    let backend = Backend::default();
+    backend.state().connect_for = ms(10);
+    let pool = pool(&backend, 1);
+    let mut user = task::spawn(pool.acquire());
+    assert!(user.poll().is_pending());
+    sleep(ms(5)).await;
+    assert_eq!(pool.snapshot().sizes.connecting, 1);
+    pool.retire_all();
+    drop(user.await.unwrap());
+    settle().await;
+    assert_eq!((pool.snapshot().sizes.idle, backend.state().made), (1, 1));
+    assert_eq!(pool.snapshot().closed(CloseReason::Retired), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_reported_broken_is_closed_when_it_comes_back() {
     let backend = Backend::default();
     let pool = pool(&backend, 1);

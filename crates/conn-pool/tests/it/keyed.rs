@@ -215,11 +215,14 @@ fn limits_that_contradict_one_another_cannot_be() {
         Times::new().with_check_within(ms(0)).unwrap_err(),
         Times::new().with_connect_within(ms(0)).unwrap_err(),
         Times::new().with_keep_alive(ms(0)).unwrap_err(),
+        Times::new().with_sweep_every(ms(0)).unwrap_err(),
+        Times::new().with_warn_after(ms(0)).unwrap_err(),
     ] {
         assert!(error.to_string().ends_with("must not be zero"));
     }
 }
 
+/// Its connection is shared by callers that come before the last has gone.
 /// It comes back for the connection at once, so that nobody of its target is ever seen to wait.
 #[tokio::test(start_paused = true)]
 async fn a_single_busy_caller_does_not_starve_another_target() {
@@ -247,6 +250,8 @@ async fn the_greatest_times_are_as_good_as_never() {
     let times = Times::new()
         .with_keep_alive(std::time::Duration::MAX)
         .and_then(|times| times.with_lifetime(std::time::Duration::MAX))
+        .and_then(|times| times.with_warn_after(std::time::Duration::MAX))
+        .and_then(|times| times.with_sweep_every(std::time::Duration::MAX))
         .unwrap();
     let backend = Backend::default();
     let pool: Pool<Conn> = PoolLayer::new(Limits::new(n(2)))

@@ -67,6 +67,23 @@ async fn a_busy_task_starves_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_handed_over_begins_where_and_when_its_holder_got_it() {
+    let backend = Backend::default();
+    let pool = pool(&backend, 1);
+    let first = pool.acquire().await.unwrap();
+    let mut second = task::spawn(pool.acquire());
+    let line = line!() - 1;
+    assert_pending!(second.poll());
+    advance(ms(700)).await;
+    drop(first);
+    advance(ms(20)).await;
+    let (lent_for, place) = pool.snapshot().oldest_lease().unwrap();
+    assert_eq!((lent_for, place.line()), (ms(20), line));
+    let second = assert_ready!(second.poll()).unwrap();
+    assert_eq!((second.lent_for(), second.age()), (ms(20), ms(720)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_who_gives_up_hands_on_what_it_was_given() {
     let backend = Backend::default();
     let pool = pool(&backend, 1);

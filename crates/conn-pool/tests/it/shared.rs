@@ -198,6 +198,37 @@ async fn one_without_a_minimum_is_replaced_while_it_is_in_use() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn made_smaller_the_least_loaded_go_first() {
+    let backend = Backend::default();
+    let limits = Limits::new(n(3)).with_min_size(1).unwrap();
+    let pool = shared(&backend, limits, 2, Times::new());
+    let mut leases = Vec::new();
+    for _ in 0..6 {
+        leases.push(pool.acquire().await.unwrap());
+    }
+    assert_eq!(ids(&leases), [0, 0, 1, 1, 2, 2]);
+    drop(leases.remove(3));
+    pool.resize(n(2)).unwrap();
+    assert!(
+        pool.try_acquire().is_none(),
+        "the one with room is lent no more"
+    );
+    assert_eq!(
+        (pool.snapshot().sizes.lent, pool.snapshot().max_size),
+        (3, 2)
+    );
+    leases.retain(|lease| lease.id != 1);
+    settle().await;
+    assert_eq!(backend.state().closed, [1]);
+    assert_eq!(pool.snapshot().closed(CloseReason::Surplus), 1);
+    pool.resize(n(1)).unwrap();
+    drop(leases);
+    settle().await;
+    assert_eq!((pool.snapshot().sizes.idle, backend.state().made), (1, 3));
+    assert_eq!(pool.snapshot().closed(CloseReason::Surplus), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_does_not_drain_in_time_is_aborted() {
     let backend = Backend::default();
     let times = Times::new().with_drain_within(s(5));

@@ -365,6 +365,34 @@ async fn sends_each_request_where_it_says() {
     assert_eq!(pool.snapshot().sizes.idle, 2);
 }
 
+/// Tower's callers stand in tower's own files.
+#[tokio::test(start_paused = true)]
+async fn a_lease_of_a_dispatch_says_where_that_was_made() {
+    let (pool, mut handle, _) = lines(1);
+    let dispatch = pool.dispatch();
+    let line = line!() - 1;
+    let answer = tokio::spawn(dispatch.clone().oneshot(1));
+    let request = handle.next_request().await.unwrap();
+    let (_, place) = pool.snapshot().oldest_lease().unwrap();
+    assert!(place.file().ends_with("tower.rs"), "{place}");
+    assert_eq!(place.line(), line);
+    request.1.send_response(2);
+    answer.await.unwrap().unwrap();
+
+    let (switchboard, mut handle) = switchboard();
+    let pool: Pool<Line, &'static str> =
+        PoolLayer::keyed(KeyedLimits::default()).layer(switchboard);
+    let dispatch = pool.dispatch_by(|_: &u32| "there");
+    let line = line!() - 1;
+    let answer = tokio::spawn(dispatch.oneshot(1));
+    let request = handle.next_request().await.unwrap();
+    let (_, place) = pool.snapshot().oldest_lease().unwrap();
+    assert!(place.file().ends_with("tower.rs"), "{place}");
+    assert_eq!(place.line(), line);
+    request.1.send_response(2);
+    answer.await.unwrap().unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_checkout_outlives_the_service_it_came_from() {
     let backend = Backend::default();

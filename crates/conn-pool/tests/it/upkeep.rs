@@ -173,7 +173,7 @@ async fn warns_once_of_what_is_lent_for_long_and_says_where() {
     let backend = Backend::default();
     let pool = PoolLayer::new(Limits::new(n(2)))
         .with_name("db")
-        .with_times(Times::new().with_warn_after(s(30)))
+        .with_times(Times::new().with_warn_after(s(30)).unwrap())
         .layer(backend);
     advance(s(10)).await;
     let _long = pool.acquire().await.unwrap();
@@ -186,6 +186,29 @@ async fn warns_once_of_what_is_lent_for_long_and_says_where() {
     assert_eq!(text.matches("connection lent for long").count(), 1);
     assert!(text.contains(&format!("upkeep.rs:{line}:")), "{text}");
     assert!(text.contains("name=\"db\""), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn warns_of_each_who_was_handed_what_is_lent_for_long() {
+    Log::listen();
+    let backend = Backend::default();
+    let times = Times::new()
+        .with_warn_after(s(30))
+        .and_then(|times| times.with_acquire_within(s(100)))
+        .unwrap();
+    let pool = pool_with(&backend, Limits::new(n(1)), times);
+    let first = pool.acquire().await.unwrap();
+    let second = tokio::spawn(pool.clone().acquire_owned());
+    sleep(s(31)).await;
+    drop(first);
+    let _second = second.await.unwrap().unwrap();
+    sleep(s(31)).await;
+    let text = Log::text();
+    assert_eq!(
+        text.matches("connection lent for long").count(),
+        2,
+        "{text}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

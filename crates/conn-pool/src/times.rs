@@ -74,7 +74,8 @@ impl Times {
 
     /// How long a caller waits while no connection is left and connecting fails, before it is told
     /// [`BackendDown`](crate::BackendDown). Once connecting has failed for as long, callers are told so
-    /// at once, until a connection is there. Zero refuses at once from the first failure on.
+    /// at once, until a connection is there; but for the one that comes when another try is due, which
+    /// waits for it. Zero refuses at once from the first failure on.
     #[must_use]
     pub const fn with_fail_fast_after(mut self, after: Duration) -> Self {
         self.fail_fast_after = after;

@@ -9,7 +9,7 @@ use super::slab::NONE;
 use super::slot::State;
 use super::{Book, Condition, Effects, Grant, Joined, Lend};
 use crate::error::{AcquireError, BackendDown, Closed, TimedOut};
-use crate::times::{Times, later};
+use crate::times::later;
 
 impl<R: Lend> Book<R> {
     /// A lease, or a place in the queue, for which the waker is taken.
@@ -141,17 +141,18 @@ impl<R: Lend> Book<R> {
     /// When one is told that it has waited for too long who came at `since`.
     ///
     /// While connecting fails that is soon: nobody waits for longer than the bound, nor for anything
-    /// once it has failed for as long.
+    /// once it has failed for as long; but for who came when a try was due, and has made it.
     pub(super) fn gives_up_at(&self, lane: &Lane, since: Instant) -> Instant {
-        let Times {
-            acquire_within,
-            fail_fast_after,
-            ..
-        } = self.times;
-        let ever = later(since, acquire_within);
+        let ever = later(since, self.times.acquire_within);
         match &lane.failing {
             Some(failing) if lane.is_down() => {
-                ever.min(later(since.min(failing.since), fail_fast_after))
+                let tries = failing.retry_at.is_some_and(|at| at <= since);
+                let from = if tries {
+                    since
+                } else {
+                    since.min(failing.since)
+                };
+                ever.min(later(from, self.times.fail_fast_after))
             }
             _ => ever,
         }
@@ -163,14 +164,14 @@ impl<R: Lend> Book<R> {
         if !it.is_down() {
             return None;
         }
-        let retry_at = it.failing.as_ref()?.retry_at?;
-        let gives_up_at = self.gives_up_at(it, now);
+        let failing = it.failing.as_ref()?;
+        let retry_at = failing.retry_at?;
         let is_covered = it.waiting < it.coming().saturating_mul(self.max_leases);
+        let is_long = later(failing.since, self.times.fail_fast_after) <= now;
         // Who comes when a try is due makes it, though it may be refused itself.
         let is_tried = retry_at > now || it.coming() > 0;
-        if (is_tried && gives_up_at <= now)
-            || (!is_covered && retry_at > now && retry_at >= gives_up_at)
-        {
+        let is_late = retry_at > now && retry_at >= self.gives_up_at(it, now);
+        if (is_long && is_tried) || (is_late && !is_covered) {
             self.down(it, now)
         } else {
             None

@@ -111,15 +111,8 @@ async fn who_would_wait_for_too_long_is_refused_at_once() {
         "it has been down for longer than one waits"
     );
     advance(ms(500)).await;
-    settle().await;
-    let asked = Instant::now();
-    while pool.acquire().await.is_err() {
-        settle().await;
-    }
-    assert!(
-        asked.elapsed() < ms(10),
-        "who comes when it is due has it tried"
-    );
+    let lease = pool.acquire().await;
+    lease.expect("who comes when it is due has it tried");
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,10 +230,10 @@ async fn while_it_hangs_after_failing_callers_are_told_within_their_bound() {
     let backend = Backend::default();
     backend.state().refuses = Some("down");
     let pool = pool(&backend, 1);
-    let begun = Instant::now();
     pool.acquire().await.unwrap_err();
     backend.state().connect_for = s(30);
     sleep(ms(200)).await;
+    let begun = Instant::now();
     let Err(AcquireError::BackendDown(error)) = pool.acquire().await else {
         panic!("not down")
     };

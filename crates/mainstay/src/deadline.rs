@@ -1,13 +1,13 @@
 //! The time that a call has, and as `grpc-timeout` says it.
 
 use std::error::Error;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-const TIMEOUT: &str = "grpc-timeout";
+pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// When a call ends, whatever it has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,16 +33,12 @@ impl Deadline {
     }
 
     /// What a request says that came, or is to go, at the time `now`.
-    ///
-    /// None if it says nothing, or what cannot be read, which is for whom it is sent to to refuse.
-    pub(crate) fn of(headers: &HeaderMap, now: Instant) -> Option<Self> {
-        let timeout = parse(headers.get(TIMEOUT)?.as_bytes())?;
-        now.checked_add(timeout).map(Self)
-    }
-
-    /// Whether a request says anything about it.
-    pub(crate) fn is_in(headers: &HeaderMap) -> bool {
-        headers.contains_key(TIMEOUT)
+    pub(crate) fn of(headers: &HeaderMap, now: Instant) -> Said {
+        let Some(timeout) = headers.get(TIMEOUT) else {
+            return Said::Nothing;
+        };
+        let deadline = parse(timeout.as_bytes()).and_then(|it| now.checked_add(it));
+        deadline.map_or(Said::Unreadable, |it| Said::By(Self(it)))
     }
 
     pub(crate) const fn instant(self) -> Instant {
@@ -56,6 +52,25 @@ impl Deadline {
     /// Tells the other side what is left of it.
     pub(crate) fn put(self, headers: &mut HeaderMap, now: Instant) {
         headers.insert(TIMEOUT, format(self.remaining(now)));
+    }
+}
+
+/// What a request says about its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Nothing,
+    /// It is for whom it is sent to to refuse that, or it is too far away.
+    Unreadable,
+    By(Deadline),
+}
+
+#[cfg(test)]
+impl Said {
+    pub(crate) fn unwrap(self) -> Deadline {
+        match self {
+            Self::By(deadline) => deadline,
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -123,32 +138,15 @@ fn format(timeout: Duration) -> HeaderValue {
     } else {
         nanoseconds / size
     };
-    let mut text = Text::default();
-    write!(text, "{number}{}", char::from(*unit)).expect("it is at most nine characters");
-    HeaderValue::from_bytes(text.as_bytes()).expect("it is digits and a letter")
-}
-
-/// Nine characters, without an allocation.
-#[derive(Default)]
-struct Text {
-    bytes: [u8; 9],
-    len: usize,
-}
-
-impl Text {
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+    let mut text = [*unit; 9];
+    let mut start = text.len() - 1;
+    let mut rest = u32::try_from(number).expect("it has at most eight digits");
+    while rest > 0 || start == text.len() - 1 {
+        start -= 1;
+        text[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
     }
-}
-
-impl fmt::Write for Text {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        let end = self.len + s.len();
-        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-        room.copy_from_slice(s.as_bytes());
-        self.len = end;
-        Ok(())
-    }
+    HeaderValue::from_bytes(&text[start..]).expect("it is digits and a letter")
 }
 
 #[cfg(test)]

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 
@@ -11,7 +10,8 @@ use prost_types::method_options::IdempotencyLevel;
 /// A request does not say it. What is not known is taken for a stream both ways that must not be
 /// called twice; that is always right, and has the fewest retries.
 #[derive(Clone, Debug, Default)]
-pub struct Methods(HashMap<Box<str>, Method>);
+// In the order of their names: to find one among a few costs less than to hash its name.
+pub struct Methods(Vec<(Box<str>, Method)>);
 
 /// What is known of one method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Methods {
                         streams_responses: method.server_streaming(),
                         idempotent: level != IdempotencyLevel::IdempotencyUnknown,
                     };
-                    self.0.insert(name.into(), method);
+                    self.insert(&name, method);
                 }
             }
         }
@@ -68,7 +68,7 @@ impl Methods {
     /// forgotten.
     #[must_use]
     pub fn with_method(mut self, name: &str, method: Method) -> Self {
-        self.0.insert(name.trim_start_matches('/').into(), method);
+        self.insert(name.trim_start_matches('/'), method);
         self
     }
 
@@ -83,10 +83,23 @@ impl Methods {
     /// before, as with a server behind a prefix, is not looked at.
     #[must_use]
     pub fn get(&self, path: &str) -> Method {
-        let slash = path.bytes().enumerate().rev().filter(|(_, it)| *it == b'/');
-        let start = slash.map(|(at, _)| at + 1).nth(1).unwrap_or(0);
-        let known = self.0.get(&path[start..]);
-        known.copied().unwrap_or(Method::UNKNOWN)
+        let method = path.rfind('/').unwrap_or(0);
+        let start = path[..method].rfind('/').map_or(0, |it| it + 1);
+        match self.find(&path[start..]) {
+            Ok(at) => self.0[at].1,
+            Err(_) => Method::UNKNOWN,
+        }
+    }
+
+    fn insert(&mut self, name: &str, method: Method) {
+        match self.find(name) {
+            Ok(at) => self.0[at].1 = method,
+            Err(at) => self.0.insert(at, (name.into(), method)),
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(it, _)| (**it).cmp(name))
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 
 use crate::body::Memory;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Said};
 use crate::instances::Instances;
 use crate::judge::Codes;
 use crate::limit::ConcurrencyLimit;
@@ -216,11 +216,14 @@ impl<B, G> Stack<B, G> {
     ///
     /// What a request says that cannot be read is left to whom it is sent to.
     fn deadline(&self, headers: &HeaderMap, method: Method, now: Instant) -> Option<Deadline> {
-        if Deadline::is_in(headers) {
-            return Deadline::of(headers, now);
+        match Deadline::of(headers, now) {
+            Said::By(deadline) => Some(deadline),
+            Said::Unreadable => None,
+            Said::Nothing => {
+                let timeout = self.timeout.filter(|_| !method.streams_responses())?;
+                now.checked_add(timeout).map(Deadline::at)
+            }
         }
-        let timeout = self.timeout.filter(|_| !method.streams_responses())?;
-        now.checked_add(timeout).map(Deadline::at)
     }
 
     fn with_plan<C, H>(self, retries: Option<Plan<C, H>>) -> Stack<C, H> {

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use h2::Reason;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tonic::codegen::StdError as BoxError;
 use tonic::metadata::MetadataMap;
 use tonic::{ConnectError, Status, TimeoutExpired};
@@ -17,7 +17,7 @@ use crate::connection::{Closed, NeverLeft};
 use crate::deadline::Expired;
 use crate::outcome::{Cause, Code, Outcome, Processed, Pushback};
 
-const PUSHBACK: &str = "grpc-retry-pushback-ms";
+const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// What a stream that the other side reset has for its code, as gRPC's HTTP/2 mapping has it; all
 /// others are unknown.
@@ -61,12 +61,16 @@ pub(crate) struct NoStatus(StatusCode);
 /// Details that are not base64 are taken out of them, since tonic's clients panic over such.
 pub(crate) fn told(headers: &mut HeaderMap) -> Option<Outcome> {
     let code = Code::parse(headers.get(Status::GRPC_STATUS)?.as_bytes());
+    let outcome = Outcome::new(code, Cause::Answer);
+    if headers.len() == 1 {
+        return Some(outcome);
+    }
     if let Some(details) = headers.get(Status::GRPC_STATUS_DETAILS)
         && !is_base64(details)
     {
         headers.remove(Status::GRPC_STATUS_DETAILS);
     }
-    Some(Outcome::new(code, Cause::Answer).with_pushback(pushback(headers)))
+    Some(outcome.with_pushback(pushback(headers)))
 }
 
 /// The outcome of an answer that ended and did not tell.

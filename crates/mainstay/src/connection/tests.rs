@@ -761,7 +761,7 @@ where
         let answer = answer(request);
         async { Ok::<_, Infallible>(Response::new(answer.await)) }
     });
-    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    let server = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
     tokio::spawn(server.serve_connection(TokioIo::new(theirs), service));
     peer::over(ours).await
 }

@@ -75,7 +75,7 @@ proptest! {
         let timeout = Duration::from_nanos(nanos);
         let mut request = tonic::Request::new(());
         request.set_timeout(timeout);
-        let theirs = request.metadata().get(TIMEOUT).unwrap();
+        let theirs = request.metadata().get(TIMEOUT.as_str()).unwrap();
         let ours = format(timeout);
         prop_assert_eq!(ours.as_bytes(), theirs.as_encoded_bytes());
     }
@@ -84,7 +84,7 @@ proptest! {
 #[tokio::test(start_paused = true)]
 async fn what_remains_is_told_and_never_less_than_nothing() {
     let mut headers = HeaderMap::new();
-    assert_eq!(Deadline::of(&headers, Instant::now()), None);
+    assert_eq!(Deadline::of(&headers, Instant::now()), Said::Nothing);
     headers.insert(TIMEOUT, "3S".parse().unwrap());
     let deadline = Deadline::of(&headers, Instant::now()).unwrap();
     assert_eq!(
@@ -104,5 +104,5 @@ async fn what_remains_is_told_and_never_less_than_nothing() {
 async fn a_timeout_that_cannot_be_read_is_no_deadline() {
     let mut headers = HeaderMap::new();
     headers.insert(TIMEOUT, "soon".parse().unwrap());
-    assert_eq!(Deadline::of(&headers, Instant::now()), None);
+    assert_eq!(Deadline::of(&headers, Instant::now()), Said::Unreadable);
 }

@@ -113,7 +113,7 @@ where
             began: now,
             deadline,
             slot: None,
-            head: Head::new(head, engine.is_some()),
+            head: Head::new(head, engine.is_some(), deadline.is_some()),
             recorder: Recorder::new(body, kept, &stack.memory),
             engine,
             is_again: false,

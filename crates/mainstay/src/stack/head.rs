@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use tonic::GrpcMethod;
 use tonic::body::Body;
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, TIMEOUT};
 
 const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -49,10 +49,11 @@ pub(crate) struct Attempt {
 }
 
 impl Head {
-    /// Keeps what is needed for further attempts only if there can be any.
-    pub(crate) fn new(head: Parts, can_be_sent_again: bool) -> Self {
+    /// Keeps what is needed for further attempts only if there can be any. `has_deadline` says that each
+    /// attempt will have one.
+    pub(crate) fn new(head: Parts, can_be_sent_again: bool, has_deadline: bool) -> Self {
         Self {
-            kept: can_be_sent_again.then(|| Kept::new(&head)),
+            kept: can_be_sent_again.then(|| Kept::new(&head, has_deadline)),
             first: Some(head),
         }
     }
@@ -89,10 +90,22 @@ impl Head {
 }
 
 impl Kept {
-    fn new(head: &Parts) -> Self {
-        let is_usual = head.headers.len() == 2
-            && head.headers.get(TE) == Some(&TRAILERS)
-            && head.headers.get(CONTENT_TYPE) == Some(&GRPC);
+    /// With a deadline, what the caller said of it is said anew for each attempt.
+    fn new(head: &Parts, has_deadline: bool) -> Self {
+        // Without look-ups, which are dear.
+        let (mut te, mut content_type) = (0, 0);
+        let is_usual = head.headers.iter().all(|(name, value)| match *name {
+            TE => {
+                te += 1;
+                value == TRAILERS
+            }
+            CONTENT_TYPE => {
+                content_type += 1;
+                value == GRPC
+            }
+            _ => has_deadline && name == TIMEOUT,
+        });
+        let is_usual = is_usual && (te, content_type) == (1, 1);
         Self {
             method: head.method.clone(),
             version: head.version,

@@ -84,7 +84,10 @@ fn headers_tell_the_status() {
         assert_eq!(told, Some(Outcome::new(code, Cause::Answer)));
     }
     assert_eq!(
-        told(&mut headers(&[("grpc-message", b"x"), (PUSHBACK, b"1")])),
+        told(&mut headers(&[
+            ("grpc-message", b"x"),
+            ("grpc-retry-pushback-ms", b"1")
+        ])),
         None
     );
 }

@@ -29,7 +29,7 @@ fn each_attempt_has_the_same_head() {
     ]);
     for head in [usual(), more] {
         let expected = (head.method.clone(), head.uri.clone(), head.headers.clone());
-        let mut head = Head::new(head, true);
+        let mut head = Head::new(head, true, false);
         for _ in 0..3 {
             let request = head.request(FIRST, Body::empty(), Instant::now()).unwrap();
             assert_eq!(request.version(), Version::HTTP_2);
@@ -46,7 +46,7 @@ fn each_attempt_has_the_same_head() {
 fn what_callers_and_layers_have_put_beside_it_stays() {
     let mut head = usual();
     head.extensions.insert("a note");
-    let mut head = Head::new(head, true);
+    let mut head = Head::new(head, true, false);
     for _ in 0..2 {
         let request = head.request(FIRST, Body::empty(), Instant::now()).unwrap();
         assert_eq!(request.extensions().get(), Some(&"a note"));
@@ -54,7 +54,7 @@ fn what_callers_and_layers_have_put_beside_it_stays() {
     }
     let mut bare = usual();
     bare.extensions.clear();
-    let mut head = Head::new(bare, true);
+    let mut head = Head::new(bare, true, false);
     for _ in 0..2 {
         let request = head.request(FIRST, Body::empty(), Instant::now()).unwrap();
         assert!(request.extensions().is_empty());
@@ -64,7 +64,9 @@ fn what_callers_and_layers_have_put_beside_it_stays() {
 #[test]
 fn the_server_is_told_of_earlier_attempts_and_of_the_time_that_is_left() {
     let now = Instant::now();
-    let mut head = Head::new(usual(), true);
+    let mut head = usual();
+    head.headers.insert("grpc-timeout", "5S".parse().unwrap());
+    let mut head = Head::new(head, true, true);
     for (previous, left, told) in [(0, 5_000, None), (1, 2_000, Some("1")), (2, 900, Some("2"))] {
         let attempt = Attempt {
             deadline: Some(Deadline::at(now + Duration::from_millis(left))),
@@ -79,9 +81,24 @@ fn the_server_is_told_of_earlier_attempts_and_of_the_time_that_is_left() {
     }
 }
 
+/// Its deadline is not known to us.
+#[test]
+fn a_timeout_that_cannot_be_read_goes_to_the_server_each_time() {
+    let head = parts(&[
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+        ("grpc-timeout", "soon"),
+    ]);
+    let mut head = Head::new(head, true, false);
+    for _ in 0..2 {
+        let request = head.request(FIRST, Body::empty(), Instant::now()).unwrap();
+        assert_eq!(request.headers()["grpc-timeout"], "soon");
+    }
+}
+
 #[test]
 fn nothing_is_kept_of_a_call_that_is_sent_once() {
-    let mut head = Head::new(usual(), false);
+    let mut head = Head::new(usual(), false, false);
     assert!(head.request(FIRST, Body::empty(), Instant::now()).is_some());
     assert!(head.request(FIRST, Body::empty(), Instant::now()).is_none());
 }

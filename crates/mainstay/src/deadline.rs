@@ -51,7 +51,11 @@ impl Deadline {
 
     /// Tells the other side what is left of it.
     pub(crate) fn put(self, headers: &mut HeaderMap, now: Instant) {
-        headers.insert(TIMEOUT, format(self.remaining(now)));
+        let mut timeout = format(self.remaining(now));
+        // It is no secret, but never the same: so it is kept out of the table of headers that have been
+        // sent, where it would take the place of others and be looked for in vain.
+        timeout.set_sensitive(true);
+        headers.insert(TIMEOUT, timeout);
     }
 }
 

@@ -83,12 +83,13 @@ impl Methods {
     /// before, as with a server behind a prefix, is not looked at.
     #[must_use]
     pub fn get(&self, path: &str) -> Method {
-        let method = path.rfind('/').unwrap_or(0);
-        let start = path[..method].rfind('/').map_or(0, |it| it + 1);
-        match self.find(&path[start..]) {
-            Ok(at) => self.0[at].1,
-            Err(_) => Method::UNKNOWN,
-        }
+        let known = self.find(path.strip_prefix('/').unwrap_or(path));
+        let known = known.or_else(|_| {
+            let method = path.rfind('/').unwrap_or(0);
+            let start = path[..method].rfind('/').map_or(0, |it| it + 1);
+            self.find(&path[start..])
+        });
+        known.map_or(Method::UNKNOWN, |at| self.0[at].1)
     }
 
     fn insert(&mut self, name: &str, method: Method) {

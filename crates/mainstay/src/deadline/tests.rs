@@ -94,6 +94,10 @@ async fn what_remains_is_told_and_never_less_than_nothing() {
     tokio::time::advance(Duration::from_secs(1)).await;
     deadline.put(&mut headers, Instant::now());
     assert_eq!(headers[TIMEOUT], "2000000u");
+    assert!(
+        headers[TIMEOUT].is_sensitive(),
+        "it is not to be compressed"
+    );
     tokio::time::advance(Duration::from_secs(3)).await;
     deadline.put(&mut headers, Instant::now());
     assert_eq!(headers[TIMEOUT], "0n");

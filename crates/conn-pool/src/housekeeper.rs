@@ -226,8 +226,8 @@ where
 
     /// Asks those that can be lent whether they are broken, one after the other.
     fn sweep(&self) {
-        let mut from = 0;
-        while let Some(question) = self.desk.read(|book| book.ask(from)) {
+        let (mut from, begun) = (0, Instant::now());
+        while let Some(question) = self.desk.read(|book| book.ask(from, begun)) {
             from = question.slot + 1;
             let ask = AssertUnwindSafe(|| question.one.is_broken());
             let broken = catch_unwind(ask).unwrap_or(true);

@@ -64,7 +64,7 @@ impl<C: Connection, L: Lending<C>> Pool<C, (), L> {
     }
 
     /// A connection, if there is one for which nobody waits and that needs no check. None either while
-    /// the only one is just being [asked](crate::Times::with_sweep_every) whether it is broken.
+    /// the only one, long idle, is just being [asked](crate::Times::with_sweep_every) whether it is broken.
     #[track_caller]
     #[must_use]
     pub fn try_acquire(&self) -> Option<Lease<'_, C, L>> {

@@ -140,7 +140,8 @@ impl Times {
 
     /// How often connections are asked in the background whether they
     /// [are broken](crate::Connection::is_broken): idle ones, and shared ones always. One that dies
-    /// while it is idle is closed, and replaced if it is needed, that much later at the latest.
+    /// while it is idle is closed, and replaced if it is needed, that much later; or up to half as much
+    /// again if it was in use just before.
     ///
     /// # Errors
     /// If it is zero.

@@ -26,11 +26,17 @@ impl<R: Lend> Book<R> {
     }
 
     /// The first in a slot from this on that is to be asked. Nobody else gets one that is whole
-    /// meanwhile, so one is asked at a time.
-    pub(crate) fn ask(&mut self, from: u32) -> Option<Question<R>> {
+    /// meanwhile, so one is asked at a time, and none that is in demand: it was asked when it was given
+    /// back.
+    pub(crate) fn ask(&mut self, from: u32, now: Instant) -> Option<Question<R>> {
         let is_whole = self.max_leases == 1;
+        let rest = self.times.sweep_every / 2;
         let to_ask = |(id, slot): (u32, &Slot<R>)| {
-            let is_due = slot.state == State::Idle || (slot.state == State::Lent && !is_whole);
+            let is_due = match slot.state {
+                State::Idle => !is_whole || later(slot.idle_since, rest) <= now,
+                State::Lent => !is_whole,
+                _ => false,
+            };
             is_due.then(|| (id, slot.lane, slot.before()))
         };
         let (id, lane, behind) = self.slots.iter_from(from).find_map(to_ask)?;

@@ -61,7 +61,7 @@ impl<R: Lend> Book<R> {
         let slot = &mut self.slots[id];
         if slot.state != State::Lent
             || self.census.live() > self.counts.max_size
-            || self.lanes[slot.lane].trouble.is_some()
+            || (!slot.proven && self.lanes[slot.lane].trouble.is_some())
         {
             return Err(one);
         }

@@ -202,7 +202,7 @@ impl<R: Lend> Driver<R> {
             }
             Op::Ask(from) => {
                 if self.asking.is_none() {
-                    self.asking = self.book.ask(from);
+                    self.asking = self.book.ask(from, now);
                 }
             }
             Op::Answer(broken) => {
@@ -451,6 +451,7 @@ fn busy() -> Times {
         .with_check_after_idle(ms(300))
         .with_acquire_within(ms(2000))
         .and_then(|times| times.with_keep_alive(ms(700)))
+        .and_then(|times| times.with_sweep_every(ms(100)))
         .and_then(|times| times.with_idle_for(ms(1500)))
         .and_then(|times| times.with_lifetime(ms(3000)))
         .unwrap()

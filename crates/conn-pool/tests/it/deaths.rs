@@ -1,7 +1,7 @@
 //! Connections that die, and nobody asks for them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use std::error::Error;
 use std::time::Duration;
@@ -99,6 +99,35 @@ async fn being_asked_changes_nothing_else() {
     assert_eq!(pool.snapshot().sizes.idle, 3);
     sleep(s(2)).await;
     assert_eq!(pool.snapshot().closed(CloseReason::Idle), 3);
+}
+
+/// Where it is the only one, who comes while it is being asked would have to wait.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_in_demand_is_not_asked_but_when_it_is_given_back() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let connector = {
+        let asked = asked.clone();
+        service_fn(move |()| std::future::ready(Ok::<_, String>(Counting(asked.clone()))))
+    };
+    let pool = PoolLayer::new(Limits::new(n(1))).layer(connector);
+    drop(pool.acquire().await.unwrap());
+    asked.store(0, Ordering::Relaxed);
+    for _ in 0..30 {
+        sleep(ms(100)).await;
+        drop(pool.acquire().await.unwrap());
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 60, "with each lease, twice");
+    sleep(ms(3100)).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 63);
+}
+
+struct Counting(Arc<AtomicU32>);
+
+impl Connection for Counting {
+    fn is_broken(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        false
+    }
 }
 
 /// A connection that panics instead of an answer.

@@ -172,7 +172,8 @@ impl<R: Lend + Send + 'static> Pool<R> {
     /// More often than it is due.
     fn sweep(&self) {
         let mut from = 0;
-        while let Some(question) = self.desk.read(|book| book.ask(from)) {
+        let soon = Instant::now() + Duration::from_secs(60);
+        while let Some(question) = self.desk.read(|book| book.ask(from, soon)) {
             from = question.slot + 1;
             let users = &(self.conn)(&question.one).users;
             assert!(self.max_leases > 1 || users.load(Ordering::SeqCst) == 0);

@@ -136,6 +136,17 @@ impl<B, G> Stack<B, G> {
         self.with_plan(Some(plan.with_transparent_retries()))
     }
 
+    /// What retries are paid from, in place of gRPC's throttle with 10 tokens, of which a success earns a
+    /// tenth; the attempts are as many as before. That throttle affords about five failures at a time,
+    /// which is few where many calls may fail together: with a short
+    /// [time for an attempt](Self::with_attempt_timeout), for instance.
+    ///
+    /// Without retries it does nothing.
+    pub fn with_budget<H: Budget>(mut self, budget: H) -> Stack<B, H> {
+        let retries = self.retries.take();
+        self.with_plan(retries.map(|plan| plan.with_budget(budget)))
+    }
+
     /// Each call is sent once, even if it provably was not processed.
     pub fn without_retries(self) -> Self {
         self.with_plan(None)

@@ -112,7 +112,11 @@ pub(crate) fn failed(error: &(dyn Error + 'static)) -> Outcome {
 pub(crate) fn broken(error: impl Into<BoxError>) -> (Outcome, Status) {
     let error = error.into();
     let outcome = failed(&*error).with_processed(Processed::Maybe);
-    (outcome, status(outcome.code, error))
+    let status = match outcome.cause {
+        Cause::Connection => lost(error),
+        _ => status(outcome.code, error),
+    };
+    (outcome, status)
 }
 
 /// An error as a status of this code, which has it for its source; or itself, if it is that already.
@@ -124,6 +128,14 @@ pub(crate) fn status(code: Code, error: BoxError) -> Status {
         Err(error) => error,
     };
     let mut status = Status::new(code, root(&*error).to_string());
+    status.set_source(Arc::from(error));
+    status
+}
+
+/// What the caller gets of a connection that could not be made, or ended.
+pub(crate) fn lost(error: BoxError) -> Status {
+    let message = format!("the connection to the service was lost: {}", root(&*error));
+    let mut status = Status::unavailable(message);
     status.set_source(Arc::from(error));
     status
 }

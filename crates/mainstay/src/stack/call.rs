@@ -220,6 +220,7 @@ where
         settle(permit, outcome);
         let status = match error.downcast::<Expired>() {
             Ok(expired) => late(*expired),
+            Err(error) if outcome.cause == Cause::Connection => status::lost(error),
             Err(error) => status::status(outcome.code, error),
         };
         Ended::Failed(status, outcome)

@@ -34,6 +34,21 @@ pub struct Calls {
 #[derive(Debug)]
 pub(crate) struct Counted(Option<Arc<Counts>>);
 
+impl Calls {
+    /// Calls that have ended, one way or another.
+    #[must_use]
+    pub const fn ended(&self) -> u64 {
+        self.succeeded + self.failed + self.dropped
+    }
+
+    /// How often the service was called for each call, on average; of those under way too. Not a number
+    /// if there was none.
+    #[must_use]
+    pub fn attempts_per_call(&self) -> f64 {
+        self.attempts as f64 / (self.ended() + self.in_flight) as f64
+    }
+}
+
 impl Counts {
     pub(crate) fn begin(self: &Arc<Self>) -> Counted {
         self.begun.fetch_add(1, Relaxed);

@@ -28,6 +28,7 @@ use crate::deadline::Expired;
 use crate::limit::Full as LimitFull;
 use crate::method::{Method, Methods};
 
+mod channel;
 mod deadlines;
 mod limits;
 mod order;

@@ -63,17 +63,26 @@ impl<'a> Timer<'a> {
     /// The outcome of a future, unless the time is over first.
     pub(crate) async fn race<F: Future>(&mut self, future: F) -> Result<F::Output, Expired> {
         let mut future = pin!(future);
-        poll_fn(|cx| {
+        let output = poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
+                return Poll::Ready(Some(output));
             }
             if self.call.is_none() && self.attempt.is_none() {
                 return Poll::Pending;
             }
             ready!(self.sleep.as_mut().poll(cx));
-            Poll::Ready(Err(self.expired()))
-        })
-        .await
+            Poll::Ready(None)
+        });
+        if let Some(output) = output.await {
+            return Ok(output);
+        }
+        // If the whole process stood still, the answer may be there, and only not be seen yet.
+        tokio::task::yield_now().await;
+        let output = poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        output.await.ok_or_else(|| self.expired())
     }
 
     /// Fails if the time of the call was over before anything was done.

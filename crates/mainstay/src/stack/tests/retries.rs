@@ -183,3 +183,28 @@ async fn an_answer_that_is_too_large_to_hold_goes_to_the_caller_as_it_comes() {
         "and it is seen how it ends"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_budget_can_be_paid_from() {
+    let service = Scripted::new([Does::Answers(Code::Unavailable)]);
+    let stack = stack()
+        .without_circuit()
+        .with_budget(mainstay_retry_backoff::Unlimited);
+    for _ in 0..20 {
+        call(&stack.layer(service.clone()), request(GET))
+            .await
+            .unwrap_err();
+    }
+    assert_eq!(service.calls(), 100, "five attempts, as ever");
+    assert!((stack.snapshot().calls.attempts_per_call() - 5.0).abs() < 1e-9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_is_said_to_be_one() {
+    let lost = call(&stack().layer(Scripted::new([Does::Dies])), request(ADD)).await;
+    let message = lost.unwrap_err().message().to_owned();
+    assert!(
+        message.starts_with("the connection to the service was lost: "),
+        "{message}"
+    );
+}

@@ -30,6 +30,7 @@ use crate::method::{Method, Methods};
 
 mod channel;
 mod deadlines;
+mod faults;
 mod limits;
 mod order;
 mod retries;

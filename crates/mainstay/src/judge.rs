@@ -37,8 +37,8 @@ pub(crate) fn verdict(outcome: Outcome) -> Verdict {
     }
     match outcome.cause {
         Cause::Connection | Cause::Dropped | Cause::Request | Cause::Other => Verdict::Ignore,
-        Cause::Deadline | Cause::NoStatus | Cause::Reset => failure(outcome).into(),
-        Cause::Answer => match outcome.code {
+        Cause::Deadline | Cause::Reset => failure(outcome).into(),
+        Cause::Answer | Cause::NoStatus => match outcome.code {
             Code::Unavailable
             | Code::Internal
             | Code::Unknown
@@ -73,7 +73,11 @@ pub(crate) fn again(outcome: Outcome, is_idempotent: bool, codes: Codes) -> retr
     }
     match outcome.cause {
         Cause::Answer if outcome.code == Code::Ok => retry::Outcome::Success,
-        Cause::Answer if !codes.contains(outcome.code) => retry::Outcome::Fatal,
+        // An answer without a status that says nothing else is as good as none.
+        Cause::NoStatus if outcome.code == Code::Unknown && is_idempotent => {
+            retry::Outcome::transient()
+        }
+        Cause::Answer | Cause::NoStatus if !codes.contains(outcome.code) => retry::Outcome::Fatal,
         // The throttle is to hear of it all the same.
         Cause::Answer | Cause::Reset | Cause::NoStatus | Cause::Deadline
             if !is_idempotent || outcome.pushback == Pushback::Never =>

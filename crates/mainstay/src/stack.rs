@@ -113,6 +113,9 @@ impl<B, G> Stack<B, G> {
 
     /// How long a call may take whose request brings no `grpc-timeout`, if its method gives one
     /// answer. A stream of answers has no end that would suit all, and gets none.
+    ///
+    /// A stream that has a deadline fails when it is read after that; one that is neither read nor dropped
+    /// keeps what it holds.
     pub const fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -186,8 +189,8 @@ impl<B, G> Stack<B, G> {
         self
     }
 
-    /// How much of the answer of a method that gives one message is kept until its end, in bytes: 4 MiB
-    /// by default, as much as tonic's clients take. A larger one goes to the caller as it comes, and is
+    /// How much of the answer of a method that gives one message is kept until its end, in bytes, and as
+    /// much again for what it takes to keep it: 4 MiB by default, as tonic's clients take no more. A larger one goes to the caller as it comes, and is
     /// not tried again.
     pub const fn with_answer_memory(mut self, of_one: usize) -> Self {
         self.hold = of_one;

@@ -8,7 +8,8 @@ use std::io;
 use std::sync::Arc;
 
 use h2::Reason;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tonic::codegen::StdError as BoxError;
 use tonic::metadata::MetadataMap;
 use tonic::{ConnectError, Status, TimeoutExpired};
@@ -71,6 +72,20 @@ pub(crate) fn told(headers: &mut HeaderMap) -> Option<Outcome> {
         headers.remove(Status::GRPC_STATUS_DETAILS);
     }
     Some(outcome.with_pushback(pushback(headers)))
+}
+
+/// What an answer says that is none of gRPC's, but comes from what stands in between, such as a proxy:
+/// there is nothing in its body for a client of gRPC.
+pub(crate) fn refused_by_http<B>(response: &Response<B>) -> Option<(Status, Outcome)> {
+    let headers = response.headers();
+    let is_foreign = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|it| !it.as_bytes().starts_with(b"application/grpc"));
+    let status = response.status();
+    if (status == StatusCode::OK && !is_foreign) || headers.contains_key(Status::GRPC_STATUS) {
+        return None;
+    }
+    Some((missing(status), untold(status)))
 }
 
 /// The outcome of an answer that ended and did not tell.

@@ -26,8 +26,13 @@ pub(crate) struct Hold<B> {
     told: Option<Outcome>,
     chunks: Chunks,
     size: usize,
+    /// How many frames it came in, empty ones included.
+    frames: usize,
     limit: usize,
 }
+
+/// What it takes to keep the frames of an answer may be as much as the answer, and this in any case.
+const OVERHEAD: usize = 1 << 10;
 
 /// What is known of an answer.
 #[derive(Debug)]
@@ -55,13 +60,14 @@ enum Then<B> {
 }
 
 impl<B> Hold<B> {
-    /// Keeps at most `limit` bytes, what it takes to keep them included.
+    /// Keeps at most `limit` bytes, and as much again that it takes to keep them.
     pub(crate) fn new(mut response: Response<B>, limit: usize) -> Self {
         Self {
             told: status::told(response.headers_mut()),
             answer: Some(response.into_parts()),
             chunks: Chunks::default(),
             size: 0,
+            frames: 0,
             limit,
         }
     }
@@ -93,9 +99,11 @@ where
             let frame = ready!(Pin::new(body).poll_frame(cx));
             match Seen::new(frame, head.status) {
                 Seen::Data(chunk) => {
-                    this.size = this.size.saturating_add(chunk.len() + size_of::<Bytes>());
+                    this.size = this.size.saturating_add(chunk.len());
+                    this.frames += 1;
                     this.chunks.push(chunk);
-                    if this.size > this.limit {
+                    let overhead = this.frames.saturating_mul(size_of::<Bytes>());
+                    if this.size > this.limit || overhead > this.limit.max(OVERHEAD) {
                         break (None, None);
                     }
                 }

@@ -40,18 +40,18 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            return Poll::Ready(frame.map(|it| it.map_err(Into::into)));
+        // First, since there may always be another frame.
+        if let Some(end) = &mut this.end
+            && end.as_mut().poll(cx).is_ready()
+        {
+            let expired = Expired {
+                whose: Whose::Call,
+                within: this.within,
+            };
+            return Poll::Ready(Some(Err(expired.into())));
         }
-        let Some(end) = &mut this.end else {
-            return Poll::Pending;
-        };
-        ready!(end.as_mut().poll(cx));
-        Poll::Ready(Some(Err(Expired {
-            whose: Whose::Call,
-            within: this.within,
-        }
-        .into())))
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        Poll::Ready(frame.map(|it| it.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -23,7 +23,7 @@ fn only_what_the_service_did_counts_for_its_circuit() {
             assert_eq!(verdict(Outcome::new(code, cause)), Verdict::Ignore);
         }
     }
-    for cause in [Cause::Deadline, Cause::NoStatus, Cause::Reset] {
+    for cause in [Cause::Deadline, Cause::Reset] {
         let outcome = Outcome::new(Code::Unknown, cause);
         assert_eq!(verdict(outcome), Verdict::failure());
         for processed in [Processed::Never, Processed::Refused] {
@@ -49,6 +49,8 @@ fn answers_count_by_their_code() {
             _ => Verdict::Success,
         };
         assert_eq!(verdict(answer(code)), expected, "{code:?}");
+        let no_status = Outcome::new(code, Cause::NoStatus);
+        assert_eq!(verdict(no_status), expected, "{code:?}");
     }
     let told = answer(Code::Unavailable).with_pushback(Pushback::After(SECOND));
     assert_eq!(
@@ -86,10 +88,19 @@ fn what_may_have_run_is_sent_again_only_if_that_does_no_harm() {
     let late = Outcome::new(Code::DeadlineExceeded, Cause::Deadline);
     assert_eq!(again(late, true, CODES), Retry::timeout());
     assert_eq!(again(late, false, CODES), Retry::DoNotRetry);
-    for cause in [Cause::Reset, Cause::NoStatus] {
-        let outcome = Outcome::new(Code::Internal, cause);
-        assert_eq!(again(outcome, true, CODES), Retry::transient());
-        assert_eq!(again(outcome, false, CODES), Retry::DoNotRetry);
+    let reset = Outcome::new(Code::Internal, Cause::Reset);
+    assert_eq!(again(reset, true, CODES), Retry::transient());
+    assert_eq!(again(reset, false, CODES), Retry::DoNotRetry);
+    for (code, idempotent, expected) in [
+        (Code::Unknown, true, Retry::transient()),
+        (Code::Unknown, false, Retry::Fatal),
+        (Code::Unavailable, true, Retry::transient()),
+        (Code::Unavailable, false, Retry::DoNotRetry),
+        (Code::Unauthenticated, true, Retry::Fatal),
+        (Code::Unimplemented, true, Retry::Fatal),
+    ] {
+        let no_status = Outcome::new(code, Cause::NoStatus);
+        assert_eq!(again(no_status, idempotent, CODES), expected, "{code:?}");
     }
 }
 

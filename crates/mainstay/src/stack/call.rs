@@ -23,7 +23,7 @@ use crate::body::{Held, Hold, Recorder, Timed, Watch};
 use crate::deadline::{Deadline, Expired};
 use crate::limit::Slot;
 use crate::method::Method;
-use crate::outcome::{Cause, Code, Outcome};
+use crate::outcome::{Cause, Code, Outcome, Processed};
 use crate::{judge, refusal, status};
 
 /// What a call is, and what it has got so far; all of which it gives up when it is dropped.
@@ -41,8 +41,14 @@ struct Running<B: IntoIterator, G: Budget> {
     is_again: bool,
     /// How many attempts may have run, and ended with their connections.
     lost: u32,
+    /// Since when no attempt has been sent any more.
+    unsent_since: Option<Instant>,
     counted: Counted,
 }
+
+/// How long a call that cannot be sent is tried again. As long as it waits for an instance: one that
+/// has no deadline is to fail, too, if nobody is there.
+const UNSENT_FOR: Duration = Duration::from_secs(1);
 
 /// How an attempt ended.
 enum Ended<R> {
@@ -118,6 +124,7 @@ where
             engine,
             is_again: false,
             lost: 0,
+            unsent_since: None,
             counted: stack.counts.begin(),
             stack,
         }
@@ -153,7 +160,11 @@ where
             None => None,
         };
         let now = Instant::now();
-        let deadline = timer.begin(self.stack.attempt_timeout, now);
+        let mut deadline = timer.begin(self.stack.attempt_timeout, now);
+        if self.method.streams_responses() {
+            // The attempt is over with its headers, and the server is to go on.
+            deadline = self.deadline;
+        }
         let Some(request) = self.request(deadline, now) else {
             // Nobody decides for another attempt then.
             return Ended::Refused(Status::internal("there is nothing left to send again"));
@@ -163,6 +174,10 @@ where
             Ok(Err(error)) => return self.failed(error.into(), permit),
             Err(expired) => return self.failed(Box::new(expired), permit),
         };
+        if let Some((status, outcome)) = status::refused_by_http(&response) {
+            settle(permit, outcome);
+            return Ended::Failed(status, outcome);
+        }
         if self.method.streams_responses() {
             return match status::told(response.headers_mut()) {
                 Some(outcome) => {
@@ -231,6 +246,10 @@ where
         let Some(engine) = &mut self.engine else {
             return false;
         };
+        if outcome.code != Code::Ok {
+            // It may still be sending, although it has its answer.
+            self.recorder.withdraw();
+        }
         if !self.recorder.can_replay() {
             engine.commit();
         }
@@ -247,6 +266,15 @@ where
             {
                 said = retry::Outcome::Fatal;
             }
+        }
+        if said == retry::Outcome::NotSent && outcome.processed == Processed::Never {
+            let now = Instant::now();
+            let since = *self.unsent_since.get_or_insert(now);
+            if now.duration_since(since) >= UNSENT_FOR {
+                said = retry::Outcome::Fatal;
+            }
+        } else {
+            self.unsent_since = None;
         }
         let delay = match engine.decide(said, Instant::now) {
             Decision::Retry { delay } => delay,

@@ -113,3 +113,40 @@ async fn a_stream_ends_by_its_deadline() {
         .await
         .expect("its turn is over");
 }
+
+/// However fast its answers come.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_always_ready_ends_by_its_deadline() {
+    let mut stacked = stack().layer(Scripted::new([Does::Streams(Duration::ZERO)]));
+    let stream = stacked.call(request_within(WATCH, "1S")).await.unwrap();
+    let mut body = stream.into_body();
+    let begun = Instant::now();
+    let status = loop {
+        tokio::time::advance(Duration::from_micros(100)).await;
+        match body.frame().await.unwrap() {
+            Ok(_) => assert!(begun.elapsed() < ms(2_000), "it goes on"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_a_deadline_fails_soon_if_nobody_is_there() {
+    for path in [GET, ADD, WATCH, "/shop.v1.Cart/Unknown"] {
+        let service = Scripted::new([Does::IsDead]);
+        let begun = Instant::now();
+        let status = call(
+            &stack().without_timeout().layer(service.clone()),
+            request(path),
+        )
+        .await;
+        assert_eq!(status.unwrap_err().code(), Code::Unavailable);
+        assert!(
+            (ms(1_000)..ms(3_000)).contains(&begun.elapsed()),
+            "{:?}",
+            begun.elapsed()
+        );
+        assert!(service.calls() > 4);
+    }
+}

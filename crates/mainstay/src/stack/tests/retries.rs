@@ -208,3 +208,75 @@ async fn a_lost_connection_is_said_to_be_one() {
         "{message}"
     );
 }
+
+/// What its first attempt would still send is for the second.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_has_its_answer_sends_no_more() {
+    const UPLOAD: &str = "/shop.v1.Cart/Upload";
+    let methods = Methods::new().with_method(UPLOAD, Method::client_streaming().idempotent());
+    let waits = Plan::new(n(3)).with_backoff([ms(500)]);
+    let stack = Stack::new(methods)
+        .with_retries(waits)
+        .with_request_memory(1_000, 1_000);
+    let sent = Arc::<Mutex<usize>>::default();
+    let service = {
+        let mut first = true;
+        let sent = sent.clone();
+        tower::service_fn(move |request: Request<Body>| {
+            let is_first = std::mem::take(&mut first);
+            let sent = sent.clone();
+            async move {
+                let mut body = request.into_body();
+                if is_first {
+                    body.frame().await.unwrap().unwrap();
+                    tokio::spawn(async move {
+                        while let Some(Ok(frame)) = body.frame().await {
+                            *sent.lock().unwrap() += frame.data_ref().unwrap().len();
+                        }
+                    });
+                    return Ok::<_, BoxError>(answer(Code::Unavailable));
+                }
+                let _ = body.frame().await.unwrap().unwrap();
+                Ok(answer(Code::Ok))
+            }
+        })
+    };
+    let chunks = futures_util::stream::unfold((), |()| async {
+        sleep(ms(1)).await;
+        let chunk = Frame::data(Bytes::from_static(&[0; 100]));
+        Some((Ok::<_, Status>(chunk), ()))
+    });
+    let request = request(UPLOAD).map(|_| Body::new(StreamBody::new(chunks)));
+    call(&stack.layer(service), request).await.unwrap();
+    assert!(*sent.lock().unwrap() < 1_000, "it read on");
+}
+
+/// By a proxy, for instance: its page is nothing for a client of gRPC.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_of_grpc_is_a_status() {
+    for (http, content_type, code, calls) in [
+        (503, "text/html", Code::Unavailable, 5),
+        (401, "text/html", Code::Unauthenticated, 1),
+        (404, "application/grpc", Code::Unimplemented, 1),
+        (200, "text/html", Code::Unknown, 5),
+    ] {
+        for path in [GET, WATCH] {
+            let counted = Arc::<Mutex<usize>>::default();
+            let count = counted.clone();
+            let service = tower::service_fn(move |_: Request<Body>| {
+                *count.lock().unwrap() += 1;
+                let page = Full::new(Bytes::from_static(b"<html>"));
+                let response = Response::builder()
+                    .status(http)
+                    .header("content-type", content_type)
+                    .body(Body::new(page));
+                std::future::ready(Ok::<_, BoxError>(response.unwrap()))
+            });
+            let budget = mainstay_retry_backoff::Unlimited;
+            let stacked = stack().without_circuit().with_budget(budget).layer(service);
+            let status = call(&stacked, request(path)).await.unwrap_err();
+            assert_eq!(status.code(), code, "{http} {status:?}");
+            assert_eq!(*counted.lock().unwrap(), calls, "{http} {path}");
+        }
+    }
+}

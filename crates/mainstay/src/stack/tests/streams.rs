@@ -73,3 +73,22 @@ async fn the_throttle_hears_how_a_stream_ends() {
         .unwrap_err();
     assert!(calls() - before > 1);
 }
+
+/// The timeout of an attempt is for its headers.
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_not_told_that_it_has_no_longer_than_an_attempt() {
+    let service = Scripted::new([Does::Streams(ms(400))]);
+    let mut stacked = stack()
+        .with_attempt_timeout(ms(1_000))
+        .layer(service.clone());
+    let stream = stacked.call(request_within(WATCH, "60S")).await.unwrap();
+    let (at, headers) = service.heads.lock().unwrap()[0].clone();
+    assert_eq!(
+        Deadline::of(&headers, at).unwrap().remaining(at),
+        ms(60_000)
+    );
+    let mut body = stream.into_body();
+    for _ in 0..10 {
+        body.frame().await.unwrap().unwrap();
+    }
+}

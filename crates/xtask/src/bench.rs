@@ -73,6 +73,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
     let switches = switches.into_iter().filter(|(is_on, _)| *is_on);
     let times = program("times").args(switches.map(|(_, switch)| switch));
     times.run()?;
+    if options.name.as_deref().is_none_or(|it| it == "grpc_cost") {
+        let quick = options.quick.then_some("--quick");
+        program("grpc_cost").args(quick).run()?;
+    }
 
     if !VALGRIND.is_present() {
         println!(

@@ -267,15 +267,6 @@ where
                 said = retry::Outcome::Fatal;
             }
         }
-        if said == retry::Outcome::NotSent && outcome.processed == Processed::Never {
-            let now = Instant::now();
-            let since = *self.unsent_since.get_or_insert(now);
-            if now.duration_since(since) >= UNSENT_FOR {
-                said = retry::Outcome::Fatal;
-            }
-        } else {
-            self.unsent_since = None;
-        }
         let delay = match engine.decide(said, Instant::now) {
             Decision::Retry { delay } => delay,
             Decision::Stop(retry::Stop::Succeeded) => return false,
@@ -285,6 +276,15 @@ where
                 return false;
             }
         };
+        if outcome.processed == Processed::Never {
+            let now = Instant::now();
+            let since = *self.unsent_since.get_or_insert(now);
+            if delay > UNSENT_FOR.saturating_sub(now - since) {
+                return false;
+            }
+        } else {
+            self.unsent_since = None;
+        }
         let (stack, method) = (self.stack.name.as_deref(), self.head.path());
         tracing::debug!(stack, method, ?outcome, ?delay, "call is tried again");
         if !delay.is_zero() && timer.race(sleep(delay)).await.is_err() {

@@ -142,11 +142,7 @@ async fn a_call_without_a_deadline_fails_soon_if_nobody_is_there() {
         )
         .await;
         assert_eq!(status.unwrap_err().code(), Code::Unavailable);
-        assert!(
-            (ms(1_000)..ms(3_000)).contains(&begun.elapsed()),
-            "{:?}",
-            begun.elapsed()
-        );
-        assert!(service.calls() > 4);
+        assert!(begun.elapsed() <= ms(1_000), "{:?}", begun.elapsed());
+        assert!(service.calls() > 4, "but not at once");
     }
 }

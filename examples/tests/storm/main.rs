@@ -8,5 +8,6 @@ mod fleet;
 mod go;
 mod kills;
 mod outage;
+mod restarts;
 mod stopped;
 mod streams;

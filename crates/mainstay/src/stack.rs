@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use mainstay_circuit_breaker::{Circuit, FailureRate, Rules, Window};
+use mainstay_circuit_breaker::{Circuit, FailureRate, HalfOpen, Rules, Window};
 use mainstay_retry_backoff::{Budget, ExponentialBackoff, GrpcThrottle, Plan};
 use tokio::time::Instant;
 use tower_layer::Layer;
@@ -79,6 +79,9 @@ const TOKEN_RATIO: f64 = 0.1;
 const OPEN_AT: f64 = 0.5;
 const OPEN_WINDOW: Duration = Duration::from_secs(10);
 const OPEN_MIN_CALLS: u32 = 20;
+/// More than one, since one can be a stream that goes on for long.
+const PROBES: u32 = 3;
+const SUCCESSES: u32 = 1;
 
 impl Stack {
     /// With the defaults, for methods of which this is known.
@@ -86,6 +89,7 @@ impl Stack {
         let throttle = GrpcThrottle::new(TOKENS, TOKEN_RATIO).expect("both are in range");
         let window = Window::last_time(OPEN_WINDOW, OPEN_MIN_CALLS).expect("both are in range");
         let rate = FailureRate::new(OPEN_AT, window).expect("it is a rate");
+        let probes = HalfOpen::new(PROBES, SUCCESSES).expect("both are in range");
         Self {
             methods: Arc::new(methods),
             name: None,
@@ -93,7 +97,7 @@ impl Stack {
             limit: None,
             retries: Some(Plan::new(ATTEMPTS).with_budget(throttle)),
             codes: Codes::new(&[Code::Unavailable]),
-            circuit: Some(Circuit::new(Rules::new(rate))),
+            circuit: Some(Circuit::new(Rules::new(rate).with_half_open(probes))),
             attempt_timeout: None,
             record: RECORD,
             memory: Memory::new(RECORD_IN_ALL),
@@ -163,6 +167,9 @@ impl<B, G> Stack<B, G> {
     }
 
     /// A circuit breaker with other rules, or one that is shared with others.
+    ///
+    /// A call is a probe until its end. So a half-open circuit should let a few through where some are
+    /// streams that go on for long; by default it is three, of which one must succeed.
     pub fn with_circuit(mut self, circuit: impl Into<Circuit>) -> Self {
         self.circuit = Some(circuit.into());
         self

@@ -50,6 +50,9 @@ const ANSWERS: [(StatusCode, Code); 8] = [
     (StatusCode::GATEWAY_TIMEOUT, Code::Unavailable),
 ];
 
+/// What tonic says of its own timer.
+const TIMER: &str = "Timeout expired";
+
 const LOST: Outcome = Outcome::new(Code::Unavailable, Cause::Connection);
 const LATE: Outcome = Outcome::new(Code::DeadlineExceeded, Cause::Deadline);
 
@@ -66,12 +69,30 @@ pub(crate) fn told(headers: &mut HeaderMap) -> Option<Outcome> {
     if headers.len() == 1 {
         return Some(outcome);
     }
+    if code == Code::Cancelled && is_timer(headers) {
+        return Some(LATE);
+    }
     if let Some(details) = headers.get(Status::GRPC_STATUS_DETAILS)
         && !is_base64(details)
     {
         headers.remove(Status::GRPC_STATUS_DETAILS);
     }
     Some(outcome.with_pushback(pushback(headers)))
+}
+
+/// What the caller gets of an answer which says that its service found the time to be over.
+pub(crate) fn found_late() -> Status {
+    Status::deadline_exceeded("the service found that the time for the call is over")
+}
+
+/// Whether it is what tonic's servers say when the time of a call is over by their own clock: CANCELLED,
+/// which is no word of the caller's.
+fn is_timer(headers: &HeaderMap) -> bool {
+    let message = headers.get(Status::GRPC_MESSAGE);
+    // A space is the one character of it that is escaped.
+    message.is_some_and(|it| {
+        it.as_bytes() == TIMER.as_bytes() || it.as_bytes() == b"Timeout%20expired"
+    })
 }
 
 /// What an answer says that is none of gRPC's, but comes from what stands in between, such as a proxy:
@@ -195,8 +216,7 @@ fn known(error: &(dyn Error + 'static)) -> Option<Known> {
     }
     if let Some(status) = error.downcast_ref::<Status>() {
         // tonic's own timer, whose error is gone where the status was cloned.
-        let timer =
-            status.code() == tonic::Code::Cancelled && status.message() == "Timeout expired";
+        let timer = status.code() == tonic::Code::Cancelled && status.message() == TIMER;
         return Some(Known::Unless(if timer {
             LATE
         } else {

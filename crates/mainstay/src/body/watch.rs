@@ -111,7 +111,11 @@ impl Seen {
         if let Some(mut trailers) = trailers
             && let Some(outcome) = status::told(&mut trailers)
         {
-            return Self::End(outcome, Ok(trailers));
+            let end = match outcome.cause {
+                Cause::Deadline => Err(status::found_late()),
+                _ => Ok(trailers),
+            };
+            return Self::End(outcome, end);
         }
         Self::End(status::untold(answer), Err(status::missing(answer)))
     }

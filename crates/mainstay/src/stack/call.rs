@@ -180,19 +180,13 @@ where
         }
         if self.method.streams_responses() {
             return match status::told(response.headers_mut()) {
-                Some(outcome) => {
-                    settle(permit, outcome);
-                    Ended::Judged(response.map(Body::new), outcome)
-                }
+                Some(outcome) => judged(response, outcome, permit),
                 None => Ended::Committed(response.map(Held::nothing_of), permit),
             };
         }
         match timer.race(Hold::new(response, self.stack.hold)).await {
             Ok(judged) => match judged.outcome {
-                Some(outcome) => {
-                    settle(permit, outcome);
-                    Ended::Judged(judged.response.map(Body::new), outcome)
-                }
+                Some(outcome) => self::judged(judged.response, outcome, permit),
                 None => Ended::Committed(judged.response, permit),
             },
             Err(expired) => self.failed(Box::new(expired), permit),
@@ -336,6 +330,17 @@ where
         let status = response.status();
         let body = |body| Watch::new(Timed::new(body, began, deadline), status, tell);
         response.map(|it| Body::new(body(it)))
+    }
+}
+
+fn judged<R, T>(response: Response<T>, outcome: Outcome, permit: Option<Permit>) -> Ended<R>
+where
+    T: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    settle(permit, outcome);
+    match outcome.cause {
+        Cause::Deadline => Ended::Failed(status::found_late(), outcome),
+        _ => Ended::Judged(response.map(Body::new), outcome),
     }
 }
 

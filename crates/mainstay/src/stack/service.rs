@@ -28,7 +28,8 @@ use crate::snapshot::Snapshot;
 /// A dropped call, or answer, resets its stream; nothing else is left of it.
 ///
 /// # Errors
-/// Statuses, whose sources say what was refused or what failed.
+/// Statuses, whose sources say what was refused or what failed. A service below that fails to get ready
+/// is broken for good, as tower has it: that call fails, and is not tried again.
 pub struct Stacked<S, B = ExponentialBackoff, G = GrpcThrottle> {
     stack: Arc<Stack<B, G>>,
     service: S,

@@ -146,3 +146,35 @@ async fn a_call_without_a_deadline_fails_soon_if_nobody_is_there() {
         assert!(service.calls() > 4, "but not at once");
     }
 }
+
+/// As tonic's servers do, whose timers may be a little early.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_finds_the_time_to_be_over_is_late_and_not_cancelled() {
+    for (path, calls) in [(GET, 5), (ADD, 1), (WATCH, 5)] {
+        let count = Arc::<Mutex<usize>>::default();
+        let counted = count.clone();
+        let service = tower::service_fn(move |_: Request<Body>| {
+            *counted.lock().unwrap() += 1;
+            let mut response = Response::new(Body::empty());
+            let headers = response.headers_mut();
+            headers.insert("grpc-status", 1.into());
+            headers.insert("grpc-message", "Timeout%20expired".parse().unwrap());
+            std::future::ready(Ok::<_, BoxError>(response))
+        });
+        let budget = mainstay_retry_backoff::Unlimited;
+        let stack = stack().with_circuit(brittle()).with_budget(budget);
+        let late = call(
+            &stack.clone().without_circuit().layer(service.clone()),
+            request(path),
+        )
+        .await;
+        assert_eq!(late.unwrap_err().code(), Code::DeadlineExceeded);
+        assert_eq!(*count.lock().unwrap(), calls, "{path}");
+        for _ in 0..2 {
+            call(&stack.layer(service.clone()), request(path))
+                .await
+                .unwrap_err();
+        }
+        assert_ne!(stack.circuit().unwrap().state(), State::Closed);
+    }
+}

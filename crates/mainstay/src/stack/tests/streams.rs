@@ -92,3 +92,22 @@ async fn a_stream_is_not_told_that_it_has_no_longer_than_an_attempt() {
         body.frame().await.unwrap().unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_goes_on_does_not_keep_a_half_open_circuit_from_closing() {
+    let stack = stack();
+    let failing = stack.layer(Scripted::new([Does::Answers(Code::Internal)]));
+    for _ in 0..30 {
+        let _ = call(&failing, request(GET)).await;
+    }
+    let circuit = stack.circuit().unwrap();
+    assert_eq!(circuit.state(), State::Open);
+    sleep(ms(6_000)).await;
+    let mut streaming = stack.layer(Scripted::new([Does::Streams(ms(100))]));
+    let stream = streaming.call(request(WATCH)).await.expect("it is a probe");
+    assert_eq!(circuit.state(), State::HalfOpen);
+    let well = stack.layer(Scripted::new([Does::Answers(Code::Ok)]));
+    call(&well, request(GET)).await.unwrap();
+    assert_eq!(circuit.state(), State::Closed);
+    drop(stream);
+}

@@ -265,10 +265,10 @@ fn a_call_costs_at_most_two_allocations_more_than_a_bare_one() {
         };
         allocation_counter::measure(|| runtime.block_on(calls)).count_total
     };
-    // What is made once, such as the dynamic table of the headers.
-    count(true);
-    count(false);
-    let (recorded, bare) = (count(true), count(false));
+    // The least of some rounds: the first makes what is made once, such as the dynamic table of the
+    // headers, and in others a buffer may grow.
+    let least = |recorded| (0..10).map(|_| count(recorded)).min().unwrap();
+    let (recorded, bare) = (least(true), least(false));
     let [recorded, bare] = [recorded, bare].map(|it| it.div_ceil(CALLS));
     assert!(recorded <= bare + 2, "{recorded} against {bare}");
 }

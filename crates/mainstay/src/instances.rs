@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use mainstay_conn_pool::{
     self as pool, AcquireError, Dispatch, LentBody, NotDrained, Pool, Read, Shared,
 };
+use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::codegen::StdError as BoxError;
 use tower_service::Service;
@@ -26,6 +27,7 @@ use self::roster::Roster;
 use self::running::Running;
 use crate::connection;
 
+pub use launch::NotCallable;
 pub use roster::InstanceSnapshot;
 pub use supervisor::Supervisor;
 
@@ -94,16 +96,24 @@ impl Instances {
         self.pool.replace_all();
     }
 
-    /// Stops the plugin: no more calls, those under way may end within this time, and then all
-    /// processes have ended.
+    /// Stops the plugin: there are no more calls, and those under way may end within this time; then
+    /// they are broken off. Returns when all processes have ended, which takes as long again as the
+    /// launcher gives them to stop, and two seconds, if they do not.
     ///
     /// # Errors
     /// If calls had to be broken off.
     ///
     /// # Cancel safety
-    /// Dropped, it leaves the instances as they are, to be stopped when their calls are done.
+    /// Dropped, it leaves no instance to be called; each is stopped when its calls are done, in the
+    /// background.
     pub async fn drain(&self, within: Duration) -> Result<(), NotDrained> {
-        self.pool.drain(within).await
+        let drained = self.pool.drain(within).await;
+        // One that is stuck in the kernel does not end at all.
+        let _ = timeout(supervisor::CLOSE_WITHIN, self.roster.is_empty()).await;
+        match drained {
+            Err(error) if error.sizes().lent > 0 => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// How they are, and what has become of them.

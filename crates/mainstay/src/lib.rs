@@ -82,7 +82,8 @@ mod status;
 pub use cause::{find_cause, is_caused_by};
 pub use deadline::Expired;
 pub use instances::{
-    InstanceBody, InstanceCall, InstanceSnapshot, Instances, InstancesSnapshot, Supervisor,
+    InstanceBody, InstanceCall, InstanceSnapshot, Instances, InstancesSnapshot, NotCallable,
+    Supervisor,
 };
 pub use limit::{ConcurrencyLimit, Full};
 pub use method::{InvalidDescriptors, Method, Methods};

@@ -50,6 +50,13 @@ const ANSWERS: [(StatusCode, Code); 8] = [
     (StatusCode::GATEWAY_TIMEOUT, Code::Unavailable),
 ];
 
+/// What an end looks like that nobody has announced, as of a process that was killed.
+const ENDS: [io::ErrorKind; 3] = [
+    io::ErrorKind::UnexpectedEof,
+    io::ErrorKind::BrokenPipe,
+    io::ErrorKind::ConnectionReset,
+];
+
 /// What tonic says of its own timer.
 const TIMER: &str = "Timeout expired";
 
@@ -170,7 +177,14 @@ pub(crate) fn status(code: Code, error: BoxError) -> Status {
 
 /// What the caller gets of a connection that could not be made, or ended.
 pub(crate) fn lost(error: BoxError) -> Status {
-    let message = format!("the connection to the service was lost: {}", root(&*error));
+    let root = root(&*error);
+    // Whose own words are about TLS, or about pipes.
+    let io = root.downcast_ref::<io::Error>();
+    let message = if io.is_some_and(|it| ENDS.contains(&it.kind())) {
+        "the connection was lost: the other side has closed it".to_owned()
+    } else {
+        format!("the connection was lost: {root}")
+    };
     let mut status = Status::unavailable(message);
     status.set_source(Arc::from(error));
     status

@@ -2,11 +2,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The processes that run. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Roster(Arc<Mutex<Entries>>);
+pub(super) struct Roster(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    entries: Mutex<Entries>,
+    /// Rung when one has gone.
+    left: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -55,13 +63,28 @@ impl Roster {
         entries.running.values().map(of).collect()
     }
 
+    /// Resolves when there is none.
+    pub(super) async fn is_empty(&self) {
+        loop {
+            let left = self.0.left.notified();
+            if self.lock().running.is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
         self.roster.lock().running.remove(&self.number);
+        self.roster.0.left.notify_waiters();
     }
 }

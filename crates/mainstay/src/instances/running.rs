@@ -28,8 +28,14 @@ pub(super) struct Running {
 #[derive(Debug)]
 struct Process {
     /// Until it is told to end.
-    instance: Mutex<Option<Instance>>,
-    #[expect(dead_code, reason = "kept for what it does when dropped")]
+    instance: Mutex<Option<Entered>>,
+}
+
+/// A process that is in the roster until it has ended.
+#[derive(Debug)]
+struct Entered {
+    // First: fields are dropped in this order.
+    instance: Instance,
     entry: Entry,
 }
 
@@ -45,8 +51,7 @@ impl Running {
         Self {
             connection,
             process: Arc::new(Process {
-                instance: Mutex::new(Some(instance)),
-                entry,
+                instance: Mutex::new(Some(Entered { instance, entry })),
             }),
         }
     }
@@ -65,7 +70,7 @@ impl Running {
         }
     }
 
-    fn take(&self) -> Option<Instance> {
+    fn take(&self) -> Option<Entered> {
         let instance = &self.process.instance;
         instance
             .lock()
@@ -89,7 +94,9 @@ impl pool::Connection for Running {
     }
 
     async fn close(self) {
-        let Some(instance) = self.take() else { return };
+        let Some(Entered { instance, entry }) = self.take() else {
+            return;
+        };
         let pid = instance.pid();
         match instance.stop().await {
             Ok(stopped) => tell(pid, stopped.exit()),
@@ -99,17 +106,18 @@ impl pool::Connection for Running {
                 "plugin runs on"
             ),
         }
+        drop(entry);
     }
 
     /// Ends the process, and with it all its calls.
     fn abort(&self) {
-        let Some(instance) = self.take() else { return };
-        let pid = instance.pid();
+        let Some(entered) = self.take() else { return };
+        let pid = entered.instance.pid();
         tracing::warn!(pid, "plugin is killed, since its calls did not end in time");
         // It waits for the end of the process, if only for a moment.
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(instance))),
-            Err(_) => drop(instance),
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(entered))),
+            Err(_) => drop(entered),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::roster::Roster;
 /// |---|---|
 /// | [`new`](Self::new): how many instances | needed |
 /// | [`with_wait_within`](Self::with_wait_within): how long a call waits for one | 1 s |
+/// | [`with_start_within`](Self::with_start_within): from its launch to its first answer | 10 s |
 /// | [`with_health_every`](Self::with_health_every): between health checks | 500 ms |
 /// | [`with_health_within`](Self::with_health_within): how long one may take | 1 s |
 /// | [`with_lifetime`](Self::with_lifetime): how old an instance becomes | not limited |
@@ -33,17 +34,18 @@ pub struct Supervisor {
     instances: NonZeroU32,
     calls_at_once: NonZeroU32,
     times: Times,
-    health_within: Duration,
+    start_within: Duration,
     backoff: Backoff,
     name: Option<Arc<str>>,
 }
 
 const WAIT_WITHIN: Duration = Duration::from_secs(1);
+const START_WITHIN: Duration = Duration::from_secs(10);
 const HEALTH_EVERY: Duration = Duration::from_millis(500);
 const HEALTH_WITHIN: Duration = Duration::from_secs(1);
 const CALLS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 /// A little more than a plugin's stop can take; the launcher has a limit of its own for it.
-const CLOSE_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(60);
 /// How long the one that took another's place stays if there are enough without it.
 const IDLE_FOR: Duration = Duration::from_secs(10);
 
@@ -69,7 +71,7 @@ impl Supervisor {
                 .with_fail_fast_after(WAIT_WITHIN)
                 // That is for the health checks to find out.
                 .with_check_after_idle(Duration::MAX),
-            health_within: HEALTH_WITHIN,
+            start_within: START_WITHIN,
             backoff: Backoff::default(),
             name: None,
         }
@@ -84,6 +86,13 @@ impl Supervisor {
         let times = self.times.with_acquire_within(within)?;
         self.times = times.with_fail_fast_after(within);
         Ok(self)
+    }
+
+    /// How long an instance may take from its launch to its first answer, which is to a question for its
+    /// health. The launcher's own limits hold as well.
+    pub const fn with_start_within(mut self, within: Duration) -> Self {
+        self.start_within = within;
+        self
     }
 
     /// How often an instance is asked for its health, as gRPC has it, for the service `plugin`. One
@@ -103,7 +112,6 @@ impl Supervisor {
     /// If it is zero.
     pub fn with_health_within(mut self, within: Duration) -> Result<Self, InvalidTimes> {
         self.times = self.times.with_check_within(within)?;
-        self.health_within = within;
         Ok(self)
     }
 
@@ -159,7 +167,7 @@ impl Supervisor {
         let roster = Roster::default();
         let pool = layer.layer(Launch {
             launcher: self.launcher,
-            check_within: self.health_within,
+            within: self.start_within,
             roster: roster.clone(),
         });
         Instances::new(pool, roster)

@@ -93,7 +93,7 @@ where
             }
         };
         timer.end();
-        if !call.is_tried_again(outcome, &mut timer).await {
+        if !call.is_tried_again(outcome).await {
             call.end(outcome.code);
             return result;
         }
@@ -236,7 +236,7 @@ where
     }
 
     /// Whether there is to be another attempt, once it is time for it.
-    async fn is_tried_again(&mut self, outcome: Outcome, timer: &mut Timer<'_>) -> bool {
+    async fn is_tried_again(&mut self, outcome: Outcome) -> bool {
         let Some(engine) = &mut self.engine else {
             return false;
         };
@@ -281,8 +281,9 @@ where
         }
         let (stack, method) = (self.stack.name.as_deref(), self.head.path());
         tracing::debug!(stack, method, ?outcome, ?delay, "call is tried again");
-        if !delay.is_zero() && timer.race(sleep(delay)).await.is_err() {
-            return false;
+        if !delay.is_zero() {
+            // The engine has seen to it that this ends before the deadline.
+            sleep(delay).await;
         }
         self.is_again = !engine.is_expired(Instant::now);
         self.is_again

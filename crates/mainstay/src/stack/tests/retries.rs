@@ -143,7 +143,9 @@ async fn a_request_that_is_too_large_to_keep_goes_on_and_is_not_tried_again() {
     ] {
         let stack = stack().with_request_memory(of_one, of_all);
         let done = call(&stack.layer(Scripted::new(script)), large()).await;
-        assert_eq!(done.is_ok(), works, "{of_one} {of_all}");
+        let code = done.map_or_else(|status| status.code(), |()| Code::Ok);
+        let expected = if works { Code::Ok } else { Code::Unavailable };
+        assert_eq!(code, expected, "{of_one} {of_all}");
         let whole = Scripted::new([Does::Answers(Code::Ok)]);
         call(&stack.layer(whole), large()).await.unwrap();
         assert_eq!(stack.snapshot().requests_kept, 0);
@@ -204,7 +206,7 @@ async fn a_lost_connection_is_said_to_be_one() {
     let lost = call(&stack().layer(Scripted::new([Does::Dies])), request(ADD)).await;
     let message = lost.unwrap_err().message().to_owned();
     assert!(
-        message.starts_with("the connection to the service was lost: "),
+        message.starts_with("the connection was lost: "),
         "{message}"
     );
 }
@@ -279,4 +281,57 @@ async fn an_answer_that_is_not_of_grpc_is_a_status() {
             assert_eq!(*counted.lock().unwrap(), calls, "{http} {path}");
         }
     }
+}
+
+/// The backoff is not a part of the attempt before it.
+#[tokio::test(start_paused = true)]
+async fn a_backoff_may_take_longer_than_an_attempt() {
+    let waits = Plan::new(n(2)).with_backoff([ms(500)]);
+    let script = [
+        Does::Answers(Code::Unavailable),
+        Does::After(ms(50), Code::Ok),
+    ];
+    let stack = stack().with_retries(waits).with_attempt_timeout(ms(100));
+    let begun = Instant::now();
+    call(&stack.layer(Scripted::new(script)), request(GET))
+        .await
+        .unwrap();
+    assert_eq!(begun.elapsed(), ms(550));
+}
+
+/// By a limit that stands below, for instance.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_from_below_is_neither_tried_again_nor_held_against_the_service() {
+    let limit = ConcurrencyLimit::new(n(1)).with_wait_within(Duration::ZERO);
+    let _slot = limit.enter().await.unwrap();
+    let full = limit.enter().await.unwrap_err();
+    let count = Arc::<Mutex<usize>>::default();
+    let counted = count.clone();
+    let service = tower::service_fn(move |_: Request<Body>| {
+        *counted.lock().unwrap() += 1;
+        std::future::ready(Err::<Response<Body>, _>(BoxError::from(full)))
+    });
+    let stack = stack().with_circuit(brittle());
+    for calls in 1..5 {
+        let status = call(&stack.layer(service.clone()), request(GET)).await;
+        assert_eq!(status.unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(*count.lock().unwrap(), calls);
+    }
+    let circuit = stack.circuit().unwrap().snapshot();
+    assert_eq!((circuit.state, circuit.rules[0].bad), (State::Closed, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_has_its_time_also_if_its_call_has_no_end() {
+    let service = Scripted::new([Does::Hangs]);
+    let stack = stack()
+        .with_attempt_timeout(ms(100))
+        .with_retries(at_once(3));
+    let late = call(&stack.layer(service.clone()), request(WATCH))
+        .await
+        .unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    let expired = crate::cause::find_cause::<Expired>(&late).unwrap();
+    assert!(expired.is_of_attempt());
+    assert_eq!((expired.within(), service.calls()), (ms(100), 3));
 }

@@ -111,3 +111,26 @@ async fn a_stream_that_goes_on_does_not_keep_a_half_open_circuit_from_closing() 
     assert_eq!(circuit.state(), State::Closed);
     drop(stream);
 }
+
+/// It will not be sent again.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_of_what_a_stream_sends_once_it_has_headers() {
+    let service = tower::service_fn(|request: Request<Body>| async {
+        let mut body = request.into_body();
+        body.frame().await.unwrap().unwrap();
+        tokio::spawn(async move { while body.frame().await.is_some() {} });
+        let answers = futures_util::stream::pending::<Result<Frame<Bytes>, Status>>();
+        Ok::<_, BoxError>(Response::new(Body::new(StreamBody::new(answers))))
+    });
+    let chunks = futures_util::stream::unfold((), |()| async {
+        sleep(ms(1)).await;
+        let chunk = Frame::data(Bytes::from_static(&[0; 100]));
+        Some((Ok::<_, Status>(chunk), ()))
+    });
+    let stack = stack();
+    let request = request("/shop.v1.Cart/Chat").map(|_| Body::new(StreamBody::new(chunks)));
+    let answer = stack.layer(service).call(request).await.unwrap();
+    sleep(ms(100)).await;
+    assert_eq!(stack.snapshot().requests_kept, 0);
+    drop(answer);
+}

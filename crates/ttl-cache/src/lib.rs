@@ -4,12 +4,14 @@
 
 mod calendar;
 mod error;
+mod flight;
 mod keep;
 mod limits;
 mod name;
 mod panicked;
 mod record;
 mod store;
+mod sync;
 mod tags;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,5 @@
+//! What the model check replaces by its own.
+
+pub(crate) use std::sync::{Arc, OnceLock};
+
+pub(crate) use parking_lot::Mutex;

@@ -27,7 +27,8 @@ pub(crate) struct Calendar {
 const NARROWEST: u64 = 1 << 28;
 
 impl Calendar {
-    pub(crate) fn push(&mut self, dead_at: Tick, now: Tick, ticket: Ticket) {
+    /// Says when the bucket is due.
+    pub(crate) fn push(&mut self, dead_at: Tick, now: Tick, ticket: Ticket) -> Tick {
         let left = dead_at.0.saturating_sub(now.0);
         // At most 2^60, so that the power exists.
         let width = (left / 16).clamp(NARROWEST, 1 << 60).next_power_of_two();
@@ -39,6 +40,7 @@ impl Calendar {
         let bucket = self.buckets.entry(end);
         bucket.or_insert_with(|| mem::take(spare)).push(ticket);
         self.len += 1;
+        end
     }
 
     /// One whose entry is dead, if there is.
@@ -77,8 +79,7 @@ impl Calendar {
         self.len = self.buckets.values().map(Vec::len).sum();
     }
 
-    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Ticket> + use<> {
-        self.len = 0;
-        mem::take(&mut self.buckets).into_values().flatten()
+    pub(crate) fn tickets(&self) -> Vec<Ticket> {
+        self.buckets.values().flatten().copied().collect()
     }
 }

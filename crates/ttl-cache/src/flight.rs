@@ -270,6 +270,13 @@ fn wake(called: Wakers) {
     }
 }
 
+impl<O: Clone + Send + Sync + 'static> Passenger<O> {
+    /// One more on the same flight.
+    pub(crate) fn join(&self) -> Option<Self> {
+        self.flight.join()
+    }
+}
+
 impl<O: Clone + Send + Sync + 'static> Wake for Flight<O> {
     fn wake(self: Arc<Self>) {
         self.wake_up();

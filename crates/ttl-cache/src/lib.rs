@@ -2,28 +2,40 @@
 
 #![allow(dead_code)]
 
+mod cache;
 mod calendar;
+mod clock;
+mod desk;
 mod error;
+mod event;
 mod flight;
+mod flying;
+pub mod future;
 mod keep;
 mod limits;
 mod name;
 mod panicked;
 mod record;
+mod shared;
+mod snapshot;
 mod store;
+mod sweeper;
 mod sync;
 mod tags;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod tick;
 mod ttl;
 mod windows;
 
+pub use cache::TtlCache;
 pub use error::{LoadFailed, RefreshTimedOut};
 pub use keep::{Keep, KeepErrors, Retention};
 pub use limits::{InvalidLimits, Limits};
 pub use name::Name;
 pub use panicked::Panicked;
+pub use snapshot::Snapshot;
 pub use ttl::{InvalidTtl, Ttl};
 
 /// The error of tower's layers that can fail in several ways.

@@ -31,14 +31,7 @@ pub(crate) trait Store<K, V> {
 
     /// Puts an entry in, and what goes for it into `removed`. If `is_quiet`, taking the place of
     /// another counts for no use of it.
-    fn insert(
-        &self,
-        ticket: Ticket,
-        key: K,
-        record: Record<V>,
-        is_quiet: bool,
-        removed: &mut Removed<K, V>,
-    );
+    fn insert(&self, key: Keyed<K>, record: Record<V>, is_quiet: bool, removed: &mut Removed<K, V>);
 
     fn remove<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<(Keyed<K>, Record<V>)>
     where
@@ -148,13 +141,11 @@ impl<K: Eq, V: Clone> Store<K, V> for Sharded<K, V> {
 
     fn insert(
         &self,
-        ticket: Ticket,
-        key: K,
+        key: Keyed<K>,
         record: Record<V>,
         is_quiet: bool,
         removed: &mut Removed<K, V>,
     ) {
-        let key = Keyed { ticket, key };
         if !is_quiet {
             return self.0.insert_with_lifecycle(key, record, removed);
         }

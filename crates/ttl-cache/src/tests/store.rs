@@ -4,7 +4,7 @@ use crate::{
     Limits, Ttl,
     calendar::Ticket,
     record::Record,
-    store::{Removed, Sharded, Store},
+    store::{Keyed, Removed, Sharded, Store},
     tags::{Stamp, Tags},
     tick::Tick,
     windows::Windows,
@@ -17,7 +17,7 @@ fn what_has_to_go_is_handed_out_and_the_weight_is_kept() {
     let mut gone = 0;
     for id in 0..1_000 {
         let mut removed = Removed::default();
-        store.insert(ticket(id), id, record(id, 50), false, &mut removed);
+        store.insert(keyed(ticket(id), id), record(id, 50), false, &mut removed);
         gone += removed.iter().count();
         assert!(store.weight() <= 1_000);
     }
@@ -30,13 +30,13 @@ fn what_has_to_go_is_handed_out_and_the_weight_is_kept() {
 fn an_entry_heavier_than_its_part_is_handed_back_and_that_of_its_key_goes() {
     let store = Sharded::new(&Limits::new(10).unwrap().with_weight(100).unwrap());
     let mut removed = Removed::default();
-    store.insert(ticket(1), 1, record(1, 1), false, &mut removed);
+    store.insert(keyed(ticket(1), 1), record(1, 1), false, &mut removed);
     assert_eq!(removed.iter().count(), 0);
     let heavy = Ticket {
         hash: ticket(1).hash,
         id: 7,
     };
-    store.insert(heavy, 1, record(2, 101), false, &mut removed);
+    store.insert(keyed(heavy, 1), record(2, 101), false, &mut removed);
     let ids: Vec<_> = removed.iter().map(|(key, _)| key.ticket.id).collect();
     assert_eq!(ids, [1, 7]);
     assert_eq!(store.len(), 0);
@@ -46,9 +46,9 @@ fn an_entry_heavier_than_its_part_is_handed_back_and_that_of_its_key_goes() {
 fn an_entry_is_taken_by_its_ticket_and_no_other() {
     let store = Sharded::new(&Limits::new(10).unwrap());
     let mut removed = Removed::default();
-    store.insert(ticket(1), 1, record(1, 1), false, &mut removed);
+    store.insert(keyed(ticket(1), 1), record(1, 1), false, &mut removed);
     let next = Ticket { id: 2, ..ticket(1) };
-    store.insert(next, 1, record(2, 1), true, &mut removed);
+    store.insert(keyed(next, 1), record(2, 1), true, &mut removed);
     assert_eq!(removed.iter().count(), 1);
     assert!(!store.has(ticket(1)));
     assert!(store.take(ticket(1), |_| true).is_none());
@@ -63,8 +63,7 @@ fn a_string_is_found_by_a_str() {
     let store = Sharded::new(&Limits::new(10).unwrap());
     let mut removed = Removed::default();
     store.insert(
-        ticket(1),
-        "one".to_owned(),
+        keyed(ticket(1), "one".to_owned()),
         record(1, 1),
         false,
         &mut removed,
@@ -81,6 +80,10 @@ fn ticket(id: u64) -> Ticket {
         hash: id.wrapping_mul(0x9E37_79B9_7F4A_7C15),
         id,
     }
+}
+
+const fn keyed<K>(ticket: Ticket, key: K) -> Keyed<K> {
+    Keyed { ticket, key }
 }
 
 fn record(value: u64, weight: u64) -> Record<u64> {

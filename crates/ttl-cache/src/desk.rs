@@ -1,0 +1,557 @@
+//! The store and the flights to it, and the order of what happens to both.
+//!
+//! All that changes an entry is done under the lock of its key's part: a landing compares its flight with
+//! the one that is known, stores and removes it in one step, and who starts a flight has looked into the
+//! store again in that step. So there is one load for a key; and an invalidation only has to make the
+//! flight unknown, or raise a floor, for its value not to be stored. Look-ups take no such lock.
+//!
+//! Nothing that is the user's is dropped under a lock: what goes is put into [`Removed`].
+
+use std::{borrow::Borrow, time::Duration};
+
+use hashbrown::HashTable;
+
+use crate::{
+    LoadFailed,
+    calendar::{Calendar, Ticket},
+    flight::{Flight, Load, Passenger},
+    record::Record,
+    store::{Keyed, Removed, Store},
+    sync::{Arc, AtomicU64, Mutex, Ordering},
+    tags::{Stamp, TagNames, Tags},
+    tally::{Cause, Tally},
+    tick::Tick,
+    windows::{Age, Windows},
+};
+
+pub(crate) type Outcome<V> = Result<V, LoadFailed>;
+
+pub(crate) struct Desk<K, V, S> {
+    /// Older entries are not valid. It is read with each hit, and written when all are invalidated.
+    cleared: AtomicU64,
+    pub(crate) store: S,
+    parts: Box<[Part<K, V>]>,
+    /// Rises by one with each invalidation that is not of a single key.
+    stamps: AtomicU64,
+    /// A flight that is older is not joined.
+    join_floor: AtomicU64,
+    /// What an older flight brings is not stored.
+    store_floor: AtomicU64,
+    tags: TagNames,
+}
+
+/// On lines of its own.
+#[repr(align(128))]
+struct Part<K, V>(Mutex<Keys<K, V>>);
+
+struct Keys<K, V> {
+    flights: HashTable<Known<K, V>>,
+    calendar: Calendar,
+    /// Forgets tickets of entries that have gone when there are so many.
+    full: usize,
+    last_id: u64,
+    tally: Tally,
+}
+
+struct Known<K, V> {
+    ticket: Ticket,
+    stamp: Stamp,
+    key: K,
+    flight: Arc<Flight<Outcome<V>>>,
+}
+
+/// What comes of a miss.
+pub(crate) enum Place<V> {
+    /// Somebody was faster.
+    Found(Record<V>),
+    /// With the one that is to drive, if a flight that has one was begun.
+    Aboard(Passenger<Outcome<V>>, Option<Passenger<Outcome<V>>>),
+}
+
+/// How an answer is stored.
+pub(crate) struct Terms {
+    pub(crate) windows: Windows,
+    pub(crate) weight: u64,
+    pub(crate) tags: Tags,
+}
+
+/// How a load has ended.
+pub(crate) enum Landing<V> {
+    /// With an answer, and a copy to be stored.
+    Loaded(V, Option<(V, Terms)>),
+    Failed {
+        failure: LoadFailed,
+        /// Until when it is told again.
+        kept: Option<Windows>,
+        /// When there may be another try, while an old answer is given.
+        retry_at: Tick,
+    },
+}
+
+/// The fewest tickets to look through for those that are of no use.
+const FEW: usize = 1024;
+
+/// How many dead entries are removed each time that one is added.
+const SWEPT_ALONG: usize = 4;
+
+impl<K, V, S> Desk<K, V, S>
+where
+    K: Eq,
+    V: Clone + Send + Sync + 'static,
+    S: Store<K, V>,
+{
+    /// `parts` is a power of two.
+    pub(crate) fn new(store: S, parts: usize) -> Self {
+        // The stamp of what is always too old is 0.
+        let first = || AtomicU64::new(1);
+        Self {
+            cleared: first(),
+            store,
+            parts: (0..parts).map(|_| Part(Mutex::new(Keys::new()))).collect(),
+            stamps: first(),
+            join_floor: first(),
+            store_floor: first(),
+            tags: TagNames::default(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn floor(&self) -> Stamp {
+        Stamp(self.cleared.load(Ordering::Acquire))
+    }
+
+    fn part(&self, hash: u64) -> &Mutex<Keys<K, V>> {
+        // Bits that neither the table of a part nor that of the store begins with.
+        let index = (hash >> 40) as usize & (self.parts.len() - 1);
+        &self.parts[index].0
+    }
+
+    /// After a miss: the flight that is under way, or a new one.
+    pub(crate) fn board<Q>(
+        &self,
+        hash: u64,
+        key: &Q,
+        now: Tick,
+        has_keeper: bool,
+        load: impl FnOnce(Ticket) -> Load<Outcome<V>>,
+    ) -> Place<V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let _disowned;
+        let mut keys = self.part(hash).lock();
+        if let Some(known) = keys.find(hash, key) {
+            // What is too old, or abandoned just now, is replaced.
+            if known.stamp.0 >= self.join_floor.load(Ordering::Acquire)
+                && let Some(passenger) = known.flight.join()
+            {
+                keys.tally.waiters += 1;
+                return Place::Aboard(passenger, None);
+            }
+        }
+        let floor = self.floor();
+        let record = self
+            .store
+            .look(hash, key, |record| match record.age(now, floor, || 1.0) {
+                Age::Fresh | Age::Resting => Some(record.clone()),
+                _ => None,
+            });
+        if let Some(record) = record.flatten() {
+            return Place::Found(record);
+        }
+        keys.tally.misses += 1;
+        let first;
+        (first, _disowned) = self.depart(&mut keys, hash, key.to_owned(), has_keeper, load);
+        let passenger = if has_keeper { first.join() } else { None };
+        match passenger {
+            Some(passenger) => Place::Aboard(passenger, Some(first)),
+            None => Place::Aboard(first, None),
+        }
+    }
+
+    /// A new flight for a refresh, unless one is under way.
+    pub(crate) fn refresh<Q>(
+        &self,
+        hash: u64,
+        key: &Q,
+        load: impl FnOnce(Ticket) -> Load<Outcome<V>>,
+    ) -> Option<Passenger<Outcome<V>>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let _disowned;
+        let mut keys = self.part(hash).lock();
+        if let Some(known) = keys.find(hash, key)
+            && known.stamp.0 >= self.join_floor.load(Ordering::Acquire)
+        {
+            return None;
+        }
+        let passenger;
+        (passenger, _disowned) = self.depart(&mut keys, hash, key.to_owned(), true, load);
+        Some(passenger)
+    }
+
+    fn depart(
+        &self,
+        keys: &mut Keys<K, V>,
+        hash: u64,
+        key: K,
+        has_keeper: bool,
+        load: impl FnOnce(Ticket) -> Load<Outcome<V>>,
+    ) -> (Passenger<Outcome<V>>, Option<Known<K, V>>) {
+        let disowned = keys.disown(hash, &key);
+        let ticket = keys.ticket(hash);
+        let stamp = self.stamp();
+        let (flight, passenger) = Flight::new(load(ticket), has_keeper);
+        let known = Known {
+            ticket,
+            stamp,
+            key,
+            flight,
+        };
+        keys.flights.insert_unique(hash, known, |it| it.ticket.hash);
+        (passenger, disowned)
+    }
+
+    /// The end of a flight; says what its passengers get, and when the next entry is to be removed if one
+    /// was added.
+    pub(crate) fn land(
+        &self,
+        ticket: Ticket,
+        landing: Landing<V>,
+        took: Duration,
+        now: Tick,
+        removed: &mut Removed<K, V>,
+    ) -> (Outcome<V>, Option<Tick>) {
+        let mut _spare = None;
+        let mut keys = self.part(ticket.hash).lock();
+        let known = keys.take(ticket);
+        keys.tally.load_time += took;
+        match landing {
+            Landing::Loaded(value, kept) => {
+                keys.tally.loaded += 1;
+                let (Some(known), Some((copy, terms))) = (known, kept) else {
+                    return (Ok(value), None);
+                };
+                let is_late = known.stamp.0 < self.store_floor.load(Ordering::Acquire);
+                if is_late || terms.tags.are_invalid(known.stamp) {
+                    _spare = Some((known.key, copy));
+                    return (Ok(value), None);
+                }
+                let next = self.put(&mut keys, known, Ok(copy), terms, now, removed);
+                (Ok(value), Some(next))
+            }
+            Landing::Failed {
+                failure,
+                kept,
+                retry_at,
+            } => {
+                keys.tally.failed += 1;
+                let Some(known) = known else {
+                    return (Err(failure), None);
+                };
+                let floor = self.floor();
+                let old = self.store.look(ticket.hash, &known.key, |record| {
+                    if record.age(now, floor, || 1.0) == Age::Dead {
+                        return None;
+                    }
+                    record.rest_until(retry_at);
+                    record.held.clone().ok()
+                });
+                if let Some(value) = old.flatten() {
+                    _spare = Some((known.key, value.clone()));
+                    return (Ok(value), None);
+                }
+                let Some(windows) = kept else {
+                    return (Err(failure), None);
+                };
+                let terms = Terms {
+                    windows,
+                    weight: 1,
+                    tags: Tags::default(),
+                };
+                let held = Err(failure.clone());
+                let next = self.put(&mut keys, known, held, terms, now, removed);
+                (Err(failure), Some(next))
+            }
+        }
+    }
+
+    /// A flight that was dropped before it landed.
+    pub(crate) fn abandon(&self, ticket: Ticket) {
+        let mut keys = self.part(ticket.hash).lock();
+        keys.tally.abandoned += 1;
+        let known = keys.take(ticket);
+        drop(keys);
+        drop(known);
+    }
+
+    /// Puts an answer in that was not loaded. It is newer than any that is being loaded.
+    pub(crate) fn insert(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        terms: Terms,
+        now: Tick,
+        removed: &mut Removed<K, V>,
+    ) -> Tick {
+        let _disowned;
+        let mut keys = self.part(hash).lock();
+        _disowned = keys.disown(hash, &key);
+        let ticket = keys.ticket(hash);
+        let record = Record::new(
+            Ok(value),
+            terms.windows,
+            self.stamp(),
+            terms.weight,
+            terms.tags,
+        );
+        self.store(
+            &mut keys,
+            Keyed { ticket, key },
+            record,
+            false,
+            now,
+            removed,
+        )
+    }
+
+    fn put(
+        &self,
+        keys: &mut Keys<K, V>,
+        known: Known<K, V>,
+        held: Outcome<V>,
+        terms: Terms,
+        now: Tick,
+        removed: &mut Removed<K, V>,
+    ) -> Tick {
+        let Known {
+            ticket, stamp, key, ..
+        } = known;
+        let record = Record::new(held, terms.windows, stamp, terms.weight, terms.tags);
+        // That an answer has come is no use of it.
+        self.store(keys, Keyed { ticket, key }, record, true, now, removed)
+    }
+
+    fn store(
+        &self,
+        keys: &mut Keys<K, V>,
+        key: Keyed<K>,
+        record: Record<V>,
+        is_quiet: bool,
+        now: Tick,
+        removed: &mut Removed<K, V>,
+    ) -> Tick {
+        let ticket = key.ticket;
+        if keys.calendar.len() >= keys.full {
+            keys.calendar.retain(|it| self.store.has(it));
+            keys.full = FEW.max(2 * keys.calendar.len());
+        }
+        let next = keys.calendar.push(record.windows.dead_at(), now, ticket);
+        self.store.insert(key, record, is_quiet, removed);
+        let floor = self.floor();
+        for (gone, record) in removed.iter() {
+            let cause = if gone.ticket == ticket {
+                Cause::Rejected
+            } else if record.is_invalid(floor) {
+                Cause::Explicit
+            } else if now >= record.windows.dead_at() {
+                Cause::Expired
+            } else if gone.ticket.hash == ticket.hash {
+                // Or one of another key with the same hash, of which there are hardly any.
+                Cause::Replaced
+            } else {
+                Cause::Size
+            };
+            keys.tally.removed(cause);
+        }
+        self.sweep_some(keys, now, SWEPT_ALONG, removed);
+        next
+    }
+
+    /// Removes what is dead, in small steps; says when there is more to do.
+    pub(crate) fn sweep(&self, now: Tick) -> Option<Tick> {
+        let mut next = None;
+        for Part(part) in &self.parts {
+            loop {
+                let mut removed = Removed::default();
+                let mut keys = part.lock();
+                if !self.sweep_some(&mut keys, now, 64, &mut removed) {
+                    let then = keys.calendar.next();
+                    next = [next, then].into_iter().flatten().min();
+                    break;
+                }
+                drop(keys);
+            }
+        }
+        next
+    }
+
+    /// Whether there may be more.
+    fn sweep_some(
+        &self,
+        keys: &mut Keys<K, V>,
+        now: Tick,
+        at_most: usize,
+        removed: &mut Removed<K, V>,
+    ) -> bool {
+        for _ in 0..at_most {
+            let Some(ticket) = keys.calendar.pop_due(now) else {
+                return false;
+            };
+            if let Some((key, record)) = self.store.take(ticket, |_| true) {
+                let is_invalid = record.is_invalid(self.floor());
+                keys.tally.removed(match is_invalid {
+                    true => Cause::Explicit,
+                    false => Cause::Expired,
+                });
+                removed.push(key, record);
+            }
+        }
+        true
+    }
+
+    /// Whether there was an entry. A load that is under way is not stored, nor joined by later callers.
+    pub(crate) fn invalidate<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        let mut keys = self.part(hash).lock();
+        let disowned = keys.disown(hash, key);
+        let entry = self.store.remove(hash, key);
+        if entry.is_some() {
+            keys.tally.removed(Cause::Explicit);
+        }
+        drop(keys);
+        drop(disowned);
+        entry.is_some()
+    }
+
+    pub(crate) fn invalidate_all(&self) {
+        let stamp = self.raise(&[&self.cleared, &self.join_floor, &self.store_floor]);
+        // None of them is given any more; now their memory.
+        for Part(part) in &self.parts {
+            let tickets = part.lock().calendar.tickets();
+            self.remove(tickets, |record| record.stamp < stamp);
+        }
+    }
+
+    /// Nothing with this tag that began earlier is given. Nor is what is being loaded now, without
+    /// looking whether it will have the tag, to anybody who comes later.
+    pub(crate) fn invalidate_tag(&self, tag: &str) {
+        let stamp = self.raise(&[&self.join_floor]);
+        self.tags.invalidate(tag, stamp);
+    }
+
+    /// What is being loaded is not stored: nobody knows yet whether it would have to go.
+    pub(crate) fn hold_off(&self) -> Stamp {
+        let stamp = self.raise(&[&self.join_floor, &self.store_floor]);
+        // A landing that has not seen the floor is over after this.
+        for Part(part) in &self.parts {
+            drop(part.lock());
+        }
+        stamp
+    }
+
+    /// Removes entries, and drops them without a lock.
+    pub(crate) fn remove(
+        &self,
+        tickets: impl IntoIterator<Item = Ticket>,
+        is_it: impl Fn(&Record<V>) -> bool,
+    ) -> u64 {
+        let mut count = 0;
+        for ticket in tickets {
+            if let Some(entry) = self.store.take(ticket, &is_it) {
+                self.part(ticket.hash).lock().tally.removed(Cause::Explicit);
+                drop::<(Keyed<K>, Record<V>)>(entry);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// A new stamp, first for those who start from now on, then as a floor for what is older.
+    fn raise(&self, floors: &[&AtomicU64]) -> Stamp {
+        let stamp = self.stamps.fetch_add(1, Ordering::AcqRel) + 1;
+        for floor in floors {
+            floor.fetch_max(stamp, Ordering::AcqRel);
+        }
+        Stamp(stamp)
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp(self.stamps.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn tags(&self, names: &[std::sync::Arc<str>]) -> Tags {
+        self.tags.find(names)
+    }
+
+    pub(crate) fn stale_hit(&self, hash: u64) {
+        self.part(hash).lock().tally.stale_hits += 1;
+    }
+
+    pub(crate) fn miss(&self, hash: u64) {
+        self.part(hash).lock().tally.misses += 1;
+    }
+
+    /// All counts, and how many flights there are.
+    pub(crate) fn tally(&self) -> (Tally, usize) {
+        let mut tally = Tally::default();
+        let mut flights = 0;
+        for Part(part) in &self.parts {
+            let keys = part.lock();
+            tally.add(&keys.tally);
+            flights += keys.flights.len();
+        }
+        (tally, flights)
+    }
+}
+
+impl<K, V> Keys<K, V> {
+    fn new() -> Self {
+        Self {
+            flights: HashTable::new(),
+            calendar: Calendar::default(),
+            full: FEW,
+            last_id: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    fn ticket(&mut self, hash: u64) -> Ticket {
+        self.last_id += 1;
+        Ticket {
+            hash,
+            id: self.last_id,
+        }
+    }
+
+    fn find<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<&Known<K, V>>
+    where
+        K: Borrow<Q>,
+    {
+        self.flights
+            .find(hash, |it| it.ticket.hash == hash && it.key.borrow() == key)
+    }
+
+    /// Has the flight of a key be unknown: it will not be stored.
+    fn disown<Q: Eq + ?Sized>(&mut self, hash: u64, key: &Q) -> Option<Known<K, V>>
+    where
+        K: Borrow<Q>,
+    {
+        let is_it = |it: &Known<K, V>| it.ticket.hash == hash && it.key.borrow() == key;
+        let entry = self.flights.find_entry(hash, is_it).ok()?;
+        Some(entry.remove().0)
+    }
+
+    fn take(&mut self, ticket: Ticket) -> Option<Known<K, V>> {
+        let entry = self
+            .flights
+            .find_entry(ticket.hash, |it| it.ticket == ticket);
+        Some(entry.ok()?.remove().0)
+    }
+}

@@ -1,0 +1,140 @@
+//! A load on its way into the cache.
+
+use std::{
+    hash::Hash,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+
+use crate::{
+    BoxError, LoadFailed, Panicked, Retention,
+    calendar::Ticket,
+    desk::{Landing, Outcome},
+    event,
+    shared::Shared,
+    tick::Tick,
+};
+
+pin_project! {
+    /// What a flight polls: the user's load, and then its landing. What panics in either fails the load.
+    pub(crate) struct Flying<K, V, R, F>
+    where
+        K: Eq,
+        K: Hash,
+        K: Send,
+        K: Sync,
+        K: 'static,
+        V: Clone,
+        V: Send,
+        V: Sync,
+        V: 'static,
+        R: Retention<V>,
+        R: Send,
+        R: Sync,
+        R: 'static,
+    {
+        shared: Arc<Shared<K, V, R>>,
+        ticket: Ticket,
+        started: Tick,
+        is_landed: bool,
+        // `None` at the end: it is dropped where a panic is caught.
+        #[pin]
+        load: Option<F>,
+    }
+
+    impl<K, V, R, F> PinnedDrop for Flying<K, V, R, F>
+    where
+        K: Eq,
+        K: Hash,
+        K: Send,
+        K: Sync,
+        K: 'static,
+        V: Clone,
+        V: Send,
+        V: Sync,
+        V: 'static,
+        R: Retention<V>,
+        R: Send,
+        R: Sync,
+        R: 'static,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            if !this.is_landed {
+                this.shared.desk.abandon(this.ticket);
+            }
+        }
+    }
+}
+
+impl<K, V, R, F> Flying<K, V, R, F>
+where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    R: Retention<V> + Send + Sync + 'static,
+{
+    pub(crate) const fn new(
+        shared: Arc<Shared<K, V, R>>,
+        ticket: Ticket,
+        started: Tick,
+        load: F,
+    ) -> Self {
+        Self {
+            shared,
+            ticket,
+            started,
+            is_landed: false,
+            load: Some(load),
+        }
+    }
+}
+
+impl<K, V, R, F, E> Future for Flying<K, V, R, F>
+where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    R: Retention<V> + Send + Sync + 'static,
+    F: Future<Output = Result<V, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Outcome<V>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<V>> {
+        let mut this = self.project();
+        let load = &mut this.load;
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let Some(future) = load.as_mut().as_pin_mut() else {
+                unreachable!("it is polled until it has landed");
+            };
+            let result = ready!(future.poll(cx));
+            load.set(None);
+            Poll::Ready(result)
+        }));
+        let result = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => result.map_err(|it| LoadFailed::new(it.into())),
+            Err(payload) => {
+                // What is left of it may panic again.
+                let _ = catch_unwind(AssertUnwindSafe(|| load.set(None)));
+                Err(LoadFailed::panicked(Panicked::new(&*payload)))
+            }
+        };
+        if let Err(failed) = &result {
+            event::failed(this.shared.name.as_deref(), failed);
+        }
+        *this.is_landed = true;
+        let shared = &*this.shared;
+        let now = shared.clock.exact();
+        let took = now.since(*this.started);
+        let landing = catch_unwind(AssertUnwindSafe(|| shared.landing(result, now, took)));
+        let landing = landing.unwrap_or_else(|payload| Landing::Failed {
+            failure: LoadFailed::panicked(Panicked::new(&*payload)),
+            kept: None,
+            retry_at: Tick(0),
+        });
+        Poll::Ready(shared.land(*this.ticket, landing, took, now))
+    }
+}

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// What is said here of values holds for errors that are kept, too: see [`Retention::and_errors`].
 pub struct TtlCache<K, V, R = Ttl> {
-    shared: Arc<Shared<K, V, R>>,
+    pub(crate) shared: Arc<Shared<K, V, R>>,
 }
 
 /// Somebody writes the time down.
@@ -95,10 +95,13 @@ where
         let hash = self.shared.hash(key);
         match self.shared.look(hash, key) {
             Look::Hit(value) => Lookup::ready(Ok(value)),
-            Look::Other(record) => {
-                let begin = || async move { load().await };
-                self.shared.ask(hash, key, record, begin)
-            }
+            Look::Other(record) => match self.shared.ask(hash, key, record) {
+                Ok(lookup) => lookup,
+                Err(berth) => {
+                    let load = async move { load().await };
+                    self.shared.begin(berth, key.to_owned(), load)
+                }
+            },
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     flight::{Flight, Load, Passenger},
     record::Record,
     store::{Keyed, Removed, Store},
-    sync::{Arc, AtomicU64, Mutex, Ordering},
+    sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering},
     tags::{Stamp, TagNames, Tags},
     tally::{Cause, Tally},
     tick::Tick,
@@ -61,11 +61,18 @@ struct Known<K, V> {
 }
 
 /// What comes of a miss.
-pub(crate) enum Place<V> {
+pub(crate) enum Place<'a, K, V, S> {
     /// Somebody was faster.
     Found(Record<V>),
-    /// With the one that is to drive, if a flight that has one was begun.
-    Aboard(Passenger<Outcome<V>>, Option<Passenger<Outcome<V>>>),
+    Aboard(Passenger<Outcome<V>>),
+    Vacant(Vacant<'a, K, V, S>),
+}
+
+/// There is no flight for the key, and as long as this lives nobody else begins one.
+pub(crate) struct Vacant<'a, K, V, S> {
+    desk: &'a Desk<K, V, S>,
+    keys: MutexGuard<'a, Keys<K, V>>,
+    hash: u64,
 }
 
 /// How an answer is stored.
@@ -126,29 +133,20 @@ where
         &self.parts[index].0
     }
 
-    /// After a miss: the flight that is under way, or a new one.
-    pub(crate) fn board<Q>(
-        &self,
-        hash: u64,
-        key: &Q,
-        now: Tick,
-        has_keeper: bool,
-        load: impl FnOnce(Ticket) -> Load<Outcome<V>>,
-    ) -> Place<V>
+    /// After a miss: the flight that is under way, or the place for a new one.
+    pub(crate) fn board<Q>(&self, hash: u64, key: &Q, now: Tick) -> Place<'_, K, V, S>
     where
         K: Borrow<Q>,
-        Q: Eq + ToOwned<Owned = K> + ?Sized,
+        Q: Eq + ?Sized,
     {
-        let _disowned;
         let mut keys = self.part(hash).lock();
-        if let Some(known) = keys.find(hash, key) {
-            // What is too old, or abandoned just now, is replaced.
-            if known.stamp.0 >= self.join_floor.load(Ordering::Acquire)
-                && let Some(passenger) = known.flight.join()
-            {
-                keys.tally.waiters += 1;
-                return Place::Aboard(passenger, None);
-            }
+        // One that is too old, or was abandoned just now, is not joined.
+        if let Some(known) = keys.find(hash, key)
+            && known.stamp.0 >= self.join_floor.load(Ordering::Acquire)
+            && let Some(passenger) = known.flight.join()
+        {
+            keys.tally.waiters += 1;
+            return Place::Aboard(passenger);
         }
         let floor = self.floor();
         let record = self
@@ -161,58 +159,30 @@ where
             return Place::Found(record);
         }
         keys.tally.misses += 1;
-        let first;
-        (first, _disowned) = self.depart(&mut keys, hash, key.to_owned(), has_keeper, load);
-        let passenger = if has_keeper { first.join() } else { None };
-        match passenger {
-            Some(passenger) => Place::Aboard(passenger, Some(first)),
-            None => Place::Aboard(first, None),
-        }
+        Place::Vacant(Vacant {
+            desk: self,
+            keys,
+            hash,
+        })
     }
 
-    /// A new flight for a refresh, unless one is under way.
-    pub(crate) fn refresh<Q>(
-        &self,
-        hash: u64,
-        key: &Q,
-        load: impl FnOnce(Ticket) -> Load<Outcome<V>>,
-    ) -> Option<Passenger<Outcome<V>>>
+    /// The place for a refresh, unless a flight is under way.
+    pub(crate) fn refresh<Q>(&self, hash: u64, key: &Q) -> Option<Vacant<'_, K, V, S>>
     where
         K: Borrow<Q>,
-        Q: Eq + ToOwned<Owned = K> + ?Sized,
+        Q: Eq + ?Sized,
     {
-        let _disowned;
-        let mut keys = self.part(hash).lock();
+        let keys = self.part(hash).lock();
         if let Some(known) = keys.find(hash, key)
             && known.stamp.0 >= self.join_floor.load(Ordering::Acquire)
         {
             return None;
         }
-        let passenger;
-        (passenger, _disowned) = self.depart(&mut keys, hash, key.to_owned(), true, load);
-        Some(passenger)
-    }
-
-    fn depart(
-        &self,
-        keys: &mut Keys<K, V>,
-        hash: u64,
-        key: K,
-        has_keeper: bool,
-        load: impl FnOnce(Ticket) -> Load<Outcome<V>>,
-    ) -> (Passenger<Outcome<V>>, Option<Known<K, V>>) {
-        let disowned = keys.disown(hash, &key);
-        let ticket = keys.ticket(hash);
-        let stamp = self.stamp();
-        let (flight, passenger) = Flight::new(load(ticket), has_keeper);
-        let known = Known {
-            ticket,
-            stamp,
-            key,
-            flight,
-        };
-        keys.flights.insert_unique(hash, known, |it| it.ticket.hash);
-        (passenger, disowned)
+        Some(Vacant {
+            desk: self,
+            keys,
+            hash,
+        })
     }
 
     /// The end of a flight; says what its passengers get, and when the next entry is to be removed if one
@@ -508,6 +478,40 @@ where
             flights += keys.flights.len();
         }
         (tally, flights)
+    }
+}
+
+impl<K, V, S> Vacant<'_, K, V, S>
+where
+    K: Eq,
+    V: Clone + Send + Sync + 'static,
+    S: Store<K, V>,
+{
+    /// Begins a flight. If it has a keeper, its first passenger is that.
+    pub(crate) fn begin(
+        self,
+        key: K,
+        has_keeper: bool,
+        load: impl FnOnce(Ticket) -> Load<Outcome<V>>,
+    ) -> Passenger<Outcome<V>> {
+        let _disowned;
+        let Self {
+            desk,
+            mut keys,
+            hash,
+        } = self;
+        _disowned = keys.disown(hash, &key);
+        let ticket = keys.ticket(hash);
+        let stamp = desk.stamp();
+        let (flight, passenger) = Flight::new(load(ticket), has_keeper);
+        let known = Known {
+            ticket,
+            stamp,
+            key,
+            flight,
+        };
+        keys.flights.insert_unique(hash, known, |it| it.ticket.hash);
+        passenger
     }
 }
 

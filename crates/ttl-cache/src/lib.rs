@@ -4,6 +4,7 @@
 
 mod cache;
 mod calendar;
+mod call;
 mod clock;
 mod desk;
 mod error;
@@ -12,10 +13,12 @@ mod flight;
 mod flying;
 pub mod future;
 mod keep;
+mod layer;
 mod limits;
 mod name;
 mod panicked;
 mod record;
+mod service;
 mod shared;
 mod snapshot;
 mod store;
@@ -32,9 +35,11 @@ mod windows;
 pub use cache::TtlCache;
 pub use error::{LoadFailed, RefreshTimedOut};
 pub use keep::{Keep, KeepErrors, Retention};
+pub use layer::CacheLayer;
 pub use limits::{InvalidLimits, Limits};
 pub use name::Name;
 pub use panicked::Panicked;
+pub use service::Cache;
 pub use snapshot::Snapshot;
 pub use ttl::{InvalidTtl, Ttl};
 

@@ -19,7 +19,7 @@ use crate::{
     BoxError, Keep, Limits, LoadFailed, Name, RefreshTimedOut, Retention,
     calendar::Ticket,
     clock::Clock,
-    desk::{Desk, Landing, Outcome, Place, Terms},
+    desk::{Desk, Landing, Outcome, Place, Terms, Vacant},
     event,
     flying::Flying,
     future::Lookup,
@@ -39,6 +39,16 @@ pub(crate) struct Shared<K, V, R> {
     pub(crate) limits: Limits,
     pub(crate) name: Option<Name>,
     pub(crate) alarm: Arc<Alarm>,
+}
+
+/// A load has to begin.
+pub(crate) struct Berth<'a, K, V> {
+    vacant: Vacant<'a, K, V, Sharded<K, V>>,
+    now: Tick,
+    /// Where it is a task of its own.
+    runtime: Option<Handle>,
+    /// What is given meanwhile: then it is a refresh.
+    old: Option<Outcome<V>>,
 }
 
 /// What a look without a load finds.
@@ -126,100 +136,113 @@ where
         value
     }
 
-    /// After a look that was no hit: what there is may be good all the same, or a load is needed.
+    /// After a look that was no hit: what there is may be good all the same, or a load has to begin.
     #[inline(never)]
-    pub(crate) fn ask<Q, F, E>(
-        self: &Arc<Self>,
+    pub(crate) fn ask<Q>(
+        &self,
         hash: u64,
         key: &Q,
         record: Option<Record<V>>,
-        load: impl FnOnce() -> F,
-    ) -> Lookup<V>
+    ) -> Result<Lookup<V>, Berth<'_, K, V>>
     where
         K: Borrow<Q>,
-        Q: Eq + ToOwned<Owned = K> + ?Sized,
-        F: Future<Output = Result<V, E>> + Send + 'static,
-        E: Into<BoxError>,
+        Q: Eq + ?Sized,
     {
         let now = self.clock.exact();
         if let Some(record) = record {
-            match record.age(now, self.desk.floor(), rand::random) {
-                Age::Fresh => {
-                    self.hit();
-                    return Lookup::ready(record.held);
-                }
-                Age::Resting => {
-                    self.desk.stale_hit(hash);
-                    return Lookup::ready(record.held);
-                }
-                // Without a runtime there is no background.
-                Age::Early => {
-                    self.hit();
-                    if let Ok(runtime) = Handle::try_current() {
-                        self.refresh(&runtime, hash, key, now, load);
-                    }
-                    return Lookup::ready(record.held);
-                }
-                Age::Due => {
-                    if let Ok(runtime) = Handle::try_current() {
-                        self.desk.stale_hit(hash);
-                        self.refresh(&runtime, hash, key, now, load);
-                        return Lookup::ready(record.held);
-                    }
-                }
-                Age::Spent | Age::Dead => {}
+            let age = record.age(now, self.desk.floor(), rand::random);
+            // Without a runtime there is no background.
+            let runtime = match age {
+                Age::Early | Age::Due => Handle::try_current().ok(),
+                _ => None,
+            };
+            match age {
+                Age::Fresh | Age::Early => self.hit(),
+                Age::Due if runtime.is_some() => self.desk.stale_hit(hash),
+                Age::Resting => self.desk.stale_hit(hash),
+                Age::Due | Age::Spent | Age::Dead => return self.board(hash, key, now),
             }
+            if let Some(runtime) = runtime
+                && let Some(vacant) = self.desk.refresh(hash, key)
+            {
+                return Err(Berth {
+                    vacant,
+                    now,
+                    runtime: Some(runtime),
+                    old: Some(record.held),
+                });
+            }
+            return Ok(Lookup::ready(record.held));
         }
-        let runtime = if self.limits.detached {
-            Handle::try_current().ok()
-        } else {
-            None
-        };
-        let has_keeper = runtime.is_some();
-        let place = self.desk.board(hash, key, now, has_keeper, |ticket| {
-            Box::pin(Flying::new(Arc::clone(self), ticket, now, load()))
-        });
-        match place {
+        self.board(hash, key, now)
+    }
+
+    fn board<Q>(&self, hash: u64, key: &Q, now: Tick) -> Result<Lookup<V>, Berth<'_, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        match self.desk.board(hash, key, now) {
+            Place::Aboard(passenger) => Ok(Lookup::waiting(passenger)),
             Place::Found(record) => {
                 self.hit();
-                Lookup::ready(record.held)
+                Ok(Lookup::ready(record.held))
             }
-            Place::Aboard(passenger, keeper) => {
-                if let Some((runtime, keeper)) = runtime.zip(keeper) {
-                    runtime.spawn(keeper);
-                }
-                Lookup::waiting(passenger)
-            }
+            Place::Vacant(vacant) => Err(Berth {
+                vacant,
+                now,
+                runtime: if self.limits.detached {
+                    Handle::try_current().ok()
+                } else {
+                    None
+                },
+                old: None,
+            }),
         }
     }
 
-    fn refresh<Q, F, E>(
+    /// Begins the load that is needed.
+    pub(crate) fn begin<F, E>(
         self: &Arc<Self>,
-        runtime: &Handle,
-        hash: u64,
-        key: &Q,
-        now: Tick,
-        load: impl FnOnce() -> F,
-    ) where
-        K: Borrow<Q>,
-        Q: Eq + ToOwned<Owned = K> + ?Sized,
+        berth: Berth<'_, K, V>,
+        key: K,
+        load: F,
+    ) -> Lookup<V>
+    where
         F: Future<Output = Result<V, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let limit = self.limits.refresh_timeout;
-        let passenger = self.desk.refresh(hash, key, |ticket| {
-            let load = load();
+        let Berth {
+            vacant,
+            now,
+            runtime,
+            old,
+        } = berth;
+        let shared = Arc::clone(self);
+        if let (Some(runtime), Some(old)) = (&runtime, old) {
+            let limit = self.limits.refresh_timeout;
             let bounded = async move {
                 match tokio::time::timeout(limit, load).await {
                     Ok(result) => result.map_err(Into::into),
                     Err(_) => Err(RefreshTimedOut::new(limit).into()),
                 }
             };
-            Box::pin(Flying::new(Arc::clone(self), ticket, now, bounded))
-        });
-        if let Some(passenger) = passenger {
-            runtime.spawn(passenger);
+            let keeper = vacant.begin(key, true, |ticket| {
+                Box::pin(Flying::new(shared, ticket, now, bounded))
+            });
+            runtime.spawn(keeper);
+            return Lookup::ready(old);
         }
+        let first = vacant.begin(key, runtime.is_some(), |ticket| {
+            Box::pin(Flying::new(shared, ticket, now, load))
+        });
+        if let Some(runtime) = runtime
+            && let Some(passenger) = first.join()
+        {
+            runtime.spawn(first);
+            return Lookup::waiting(passenger);
+        }
+        Lookup::waiting(first)
     }
 
     /// How an answer is kept that took so long to load, if it is.

@@ -5,4 +5,4 @@ pub(crate) use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-pub(crate) use parking_lot::Mutex;
+pub(crate) use parking_lot::{Mutex, MutexGuard};

@@ -1,5 +1,6 @@
 //! What a user of the crate sees.
 
+mod layer;
 mod loads;
 
 use std::{

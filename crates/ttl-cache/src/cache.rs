@@ -17,7 +17,7 @@ use crate::{
 
 /// Answers by key, each for its time. Clones are handles of one cache.
 ///
-/// What is said here of values holds for errors that are kept, too: see [`Retention::and_errors`].
+/// What is said here of values holds for errors that are kept, too: see [`KeepErrors`](crate::KeepErrors).
 pub struct TtlCache<K, V, R = Ttl> {
     pub(crate) shared: Arc<Shared<K, V, R>>,
 }

@@ -220,7 +220,10 @@ impl Seats {
         if seat > self.more.len() {
             return Seat::Free;
         }
-        self.free.push(seat);
+        // Nobody follows the last.
+        if self.taken > 0 {
+            self.free.push(seat);
+        }
         mem::replace(self.at(seat), Seat::Free)
     }
 

@@ -13,7 +13,7 @@ pub struct Keep {
 /// Decides which answers are kept, and how.
 ///
 /// A [`Ttl`] keeps all of them alike. A closure `Fn(&V) -> Option<Keep>` decides for each answer, `None`
-/// being not at all; errors are not kept, unless [`Retention::and_errors`] says so. It is asked once an
+/// being not at all; errors are kept only by [`KeepErrors`]. It is asked once an
 /// answer, by whoever drives the load, and a panic in it fails the load.
 pub trait Retention<V> {
     /// How to keep an answer that was loaded; `None` does not keep it.
@@ -25,21 +25,9 @@ pub trait Retention<V> {
         let _ = error;
         None
     }
-
-    /// Keeps errors, too, for as long as `errors` says: negative caching.
-    fn and_errors<F>(self, errors: F) -> KeepErrors<Self, F>
-    where
-        Self: Sized,
-        F: Fn(&BoxError) -> Option<Duration>,
-    {
-        KeepErrors {
-            answers: self,
-            errors,
-        }
-    }
 }
 
-/// Keeps errors beside answers: see [`Retention::and_errors`].
+/// Keeps errors, too, beside what another [`Retention`] keeps: negative caching.
 #[derive(Clone, Copy)]
 pub struct KeepErrors<R, F> {
     answers: R,
@@ -75,6 +63,16 @@ impl Keep {
 impl From<Ttl> for Keep {
     fn from(ttl: Ttl) -> Self {
         Self::new(ttl)
+    }
+}
+
+impl<R, F> KeepErrors<R, F> {
+    /// Keeps answers as `answers` says, and errors for as long as `errors` does.
+    pub const fn new(answers: R, errors: F) -> Self
+    where
+        F: Fn(&BoxError) -> Option<Duration>,
+    {
+        Self { answers, errors }
     }
 }
 

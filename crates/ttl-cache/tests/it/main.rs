@@ -1,7 +1,10 @@
 //! What a user of the crate sees.
 
+mod invalidation;
 mod layer;
 mod loads;
+mod room;
+mod staleness;
 
 use std::{
     convert::Infallible,

@@ -73,7 +73,9 @@ impl Calendar {
     pub(crate) fn retain(&mut self, mut is_there: impl FnMut(Ticket) -> bool) {
         self.buckets.retain(|_, bucket| {
             bucket.retain(|it| is_there(*it));
-            bucket.shrink_to(2 * bucket.len());
+            if bucket.capacity() > 16 * bucket.len() + 64 {
+                bucket.shrink_to(2 * bucket.len());
+            }
             !bucket.is_empty()
         });
         self.len = self.buckets.values().map(Vec::len).sum();

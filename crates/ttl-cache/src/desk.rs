@@ -96,7 +96,7 @@ pub(crate) enum Landing<V> {
 }
 
 /// The fewest tickets to look through for those that are of no use.
-const FEW: usize = 1024;
+const FEW: usize = 128;
 
 /// How many dead entries are removed each time that one is added.
 const SWEPT_ALONG: usize = 4;
@@ -318,7 +318,7 @@ where
         let ticket = key.ticket;
         if keys.calendar.len() >= keys.full {
             keys.calendar.retain(|it| self.store.has(it));
-            keys.full = FEW.max(2 * keys.calendar.len());
+            keys.full = FEW.max(3 * keys.calendar.len());
         }
         let next = keys.calendar.push(record.windows.dead_at(), now, ticket);
         self.store.insert(key, record, is_quiet, removed);

@@ -198,6 +198,8 @@ where
         let mut _spare = None;
         let mut keys = self.part(ticket.hash).lock();
         let known = keys.take(ticket);
+        let floor = self.store_floor.load(Ordering::Acquire);
+        let is_late = known.as_ref().is_none_or(|it| it.stamp.0 < floor);
         keys.tally.load_time += took;
         match landing {
             Landing::Loaded(value, kept) => {
@@ -205,7 +207,6 @@ where
                 let (Some(known), Some((copy, terms))) = (known, kept) else {
                     return (Ok(value), None);
                 };
-                let is_late = known.stamp.0 < self.store_floor.load(Ordering::Acquire);
                 if is_late || terms.tags.are_invalid(known.stamp) {
                     _spare = Some((known.key, copy));
                     return (Ok(value), None);
@@ -234,7 +235,7 @@ where
                     _spare = Some((known.key, value.clone()));
                     return (Ok(value), None);
                 }
-                let Some(windows) = kept else {
+                let Some(windows) = kept.filter(|_| !is_late) else {
                     return (Err(failure), None);
                 };
                 let terms = Terms {

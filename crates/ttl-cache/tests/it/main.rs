@@ -3,6 +3,7 @@
 mod invalidation;
 mod layer;
 mod loads;
+mod reference;
 mod room;
 mod staleness;
 

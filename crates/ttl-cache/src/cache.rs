@@ -58,7 +58,7 @@ where
         let hash = self.shared.hash(key);
         match self.shared.look(hash, key) {
             Look::Hit(value) => Some(value),
-            Look::Other(record) => self.shared.get(hash, record),
+            look => self.shared.get(hash, key, look.is_present()),
         }
     }
 
@@ -95,7 +95,7 @@ where
         let hash = self.shared.hash(key);
         match self.shared.look(hash, key) {
             Look::Hit(value) => Lookup::ready(Ok(value)),
-            Look::Other(record) => match self.shared.ask(hash, key, record) {
+            look => match self.shared.ask(hash, key, look.is_present()) {
                 Ok(lookup) => lookup,
                 Err(berth) => {
                     let load = async move { load().await };

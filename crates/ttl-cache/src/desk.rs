@@ -15,7 +15,7 @@ use crate::{
     LoadFailed,
     calendar::{Calendar, Ticket},
     flight::{Flight, Load, Passenger},
-    record::Record,
+    record::{Record, Terms},
     store::{Keyed, Removed, Store},
     sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering},
     tags::{Stamp, TagNames, Tags},
@@ -63,7 +63,7 @@ struct Known<K, V> {
 /// What comes of a miss.
 pub(crate) enum Place<'a, K, V, S> {
     /// Somebody was faster.
-    Found(Record<V>),
+    Found(Outcome<V>),
     Aboard(Passenger<Outcome<V>>),
     Vacant(Vacant<'a, K, V, S>),
 }
@@ -73,13 +73,6 @@ pub(crate) struct Vacant<'a, K, V, S> {
     desk: &'a Desk<K, V, S>,
     keys: MutexGuard<'a, Keys<K, V>>,
     hash: u64,
-}
-
-/// How an answer is stored.
-pub(crate) struct Terms {
-    pub(crate) windows: Windows,
-    pub(crate) weight: u64,
-    pub(crate) tags: Tags,
 }
 
 /// How a load has ended.
@@ -149,14 +142,14 @@ where
             return Place::Aboard(passenger);
         }
         let floor = self.floor();
-        let record = self
+        let found = self
             .store
             .look(hash, key, |record| match record.age(now, floor, || 1.0) {
-                Age::Fresh | Age::Resting => Some(record.clone()),
+                Age::Fresh | Age::Resting => Some(record.held.clone()),
                 _ => None,
             });
-        if let Some(record) = record.flatten() {
-            return Place::Found(record);
+        if let Some(found) = found.flatten() {
+            return Place::Found(found);
         }
         keys.tally.misses += 1;
         Place::Vacant(Vacant {
@@ -273,13 +266,7 @@ where
         let mut keys = self.part(hash).lock();
         _disowned = keys.disown(hash, &key);
         let ticket = keys.ticket(hash);
-        let record = Record::new(
-            Ok(value),
-            terms.windows,
-            self.stamp(),
-            terms.weight,
-            terms.tags,
-        );
+        let record = Record::new(Ok(value), terms, self.stamp());
         self.store(
             &mut keys,
             Keyed { ticket, key },
@@ -302,7 +289,7 @@ where
         let Known {
             ticket, stamp, key, ..
         } = known;
-        let record = Record::new(held, terms.windows, stamp, terms.weight, terms.tags);
+        let record = Record::new(held, terms, stamp);
         // That an answer has come is no use of it.
         self.store(keys, Keyed { ticket, key }, record, true, now, removed)
     }
@@ -321,7 +308,7 @@ where
             keys.calendar.retain(|it| self.store.has(it));
             keys.full = FEW.max(3 * keys.calendar.len());
         }
-        let next = keys.calendar.push(record.windows.dead_at(), now, ticket);
+        let next = keys.calendar.push(record.dead_at(), now, ticket);
         self.store.insert(key, record, is_quiet, removed);
         let floor = self.floor();
         for (gone, record) in removed.iter() {
@@ -329,7 +316,7 @@ where
                 Cause::Rejected
             } else if record.is_invalid(floor) {
                 Cause::Explicit
-            } else if now >= record.windows.dead_at() {
+            } else if now >= record.dead_at() {
                 Cause::Expired
             } else if gone.ticket.hash == ticket.hash {
                 // Or one of another key with the same hash, of which there are hardly any.

@@ -85,7 +85,7 @@ where
         let hash = shared.hash::<Q>(&key);
         match shared.look::<Q>(hash, &key) {
             Look::Hit(value) => ResponseFuture::looked_up(Lookup::ready(Ok(value))),
-            Look::Other(record) => match shared.ask::<Q>(hash, &key, record) {
+            look => match shared.ask::<Q>(hash, &key, look.is_present()) {
                 Ok(lookup) => ResponseFuture::looked_up(lookup),
                 Err(berth) => {
                     let key = key.into_owned();

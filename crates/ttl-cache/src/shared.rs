@@ -19,11 +19,11 @@ use crate::{
     BoxError, Keep, Limits, LoadFailed, Name, RefreshTimedOut, Retention,
     calendar::Ticket,
     clock::Clock,
-    desk::{Desk, Landing, Outcome, Place, Terms, Vacant},
+    desk::{Desk, Landing, Outcome, Place, Vacant},
     event,
     flying::Flying,
     future::Lookup,
-    record::Record,
+    record::{Record, Terms},
     store::{Removed, Sharded, Store},
     sweeper::Alarm,
     tick::Tick,
@@ -55,8 +55,9 @@ pub(crate) struct Berth<'a, K, V> {
 pub(crate) enum Look<V> {
     /// Fresh, and counted.
     Hit(V),
-    /// To be thought about, if it is there at all.
-    Other(Option<Record<V>>),
+    /// It is to be thought about.
+    Present,
+    Absent,
 }
 
 impl<K, V, R> Shared<K, V, R>
@@ -93,18 +94,14 @@ where
     where
         K: Borrow<Q>,
     {
-        match self.desk.store.get(hash, key) {
-            Some(record) if record.is_calm(self.clock.now(), self.desk.floor()) => {
-                match record.held {
-                    Ok(value) => {
-                        self.hit();
-                        Look::Hit(value)
-                    }
-                    Err(_) => unreachable!("a failure is never calm"),
-                }
-            }
-            other => Look::Other(other),
+        let Some(record) = self.desk.store.get(hash, key) else {
+            return Look::Absent;
+        };
+        if !record.is_calm(self.clock.now(), self.desk.floor()) {
+            return Look::Present;
         }
+        self.hit();
+        Look::Hit(record.held.expect("a failure is never calm"))
     }
 
     #[inline]
@@ -123,12 +120,20 @@ where
 
     /// After a look that was no hit, for somebody who does not load.
     #[inline(never)]
-    pub(crate) fn get(&self, hash: u64, record: Option<Record<V>>) -> Option<V> {
-        let now = self.clock.exact();
-        let value = record.and_then(|record| match record.age(now, self.desk.floor(), || 1.0) {
-            Age::Fresh => record.held.ok(),
+    pub(crate) fn get<Q>(&self, hash: u64, key: &Q, is_present: bool) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let (now, floor) = (self.clock.exact(), self.desk.floor());
+        let fresh = |record: &Record<V>| match record.age(now, floor, || 1.0) {
+            Age::Fresh => record.held.clone().ok(),
             _ => None,
-        });
+        };
+        let value = match is_present {
+            true => self.desk.store.look(hash, key, fresh).flatten(),
+            false => None,
+        };
         match value {
             Some(_) => self.hit(),
             None => self.desk.miss(hash),
@@ -142,39 +147,45 @@ where
         &self,
         hash: u64,
         key: &Q,
-        record: Option<Record<V>>,
+        is_present: bool,
     ) -> Result<Lookup<V>, Berth<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let now = self.clock.exact();
-        if let Some(record) = record {
-            let age = record.age(now, self.desk.floor(), rand::random);
-            // Without a runtime there is no background.
-            let runtime = match age {
-                Age::Early | Age::Due => Handle::try_current().ok(),
-                _ => None,
-            };
-            match age {
-                Age::Fresh | Age::Early => self.hit(),
-                Age::Due if runtime.is_some() => self.desk.stale_hit(hash),
-                Age::Resting => self.desk.stale_hit(hash),
-                Age::Due | Age::Spent | Age::Dead => return self.board(hash, key, now),
-            }
-            if let Some(runtime) = runtime
-                && let Some(vacant) = self.desk.refresh(hash, key)
-            {
-                return Err(Berth {
-                    vacant,
-                    now,
-                    runtime: Some(runtime),
-                    old: Some(record.held),
-                });
-            }
-            return Ok(Lookup::ready(record.held));
+        let (now, floor) = (self.clock.exact(), self.desk.floor());
+        let good = |record: &Record<V>| match record.age(now, floor, rand::random) {
+            Age::Spent | Age::Dead => None,
+            age => Some((age, record.held.clone())),
+        };
+        let good = match is_present {
+            true => self.desk.store.look(hash, key, good).flatten(),
+            false => None,
+        };
+        let Some((age, held)) = good else {
+            return self.board(hash, key, now);
+        };
+        // Without a runtime there is no background.
+        let runtime = match age {
+            Age::Early | Age::Due => Handle::try_current().ok(),
+            _ => None,
+        };
+        match age {
+            Age::Fresh | Age::Early => self.hit(),
+            Age::Due if runtime.is_none() => return self.board(hash, key, now),
+            _ => self.desk.stale_hit(hash),
         }
-        self.board(hash, key, now)
+        if let Some(runtime) = runtime
+            && let Some(vacant) = self.desk.refresh(hash, key)
+        {
+            return Err(Berth {
+                vacant,
+                now,
+                runtime: Some(runtime),
+                old: Some(held),
+            });
+        }
+        Ok(Lookup::ready(held))
     }
 
     fn board<Q>(&self, hash: u64, key: &Q, now: Tick) -> Result<Lookup<V>, Berth<'_, K, V>>
@@ -184,9 +195,9 @@ where
     {
         match self.desk.board(hash, key, now) {
             Place::Aboard(passenger) => Ok(Lookup::waiting(passenger)),
-            Place::Found(record) => {
+            Place::Found(held) => {
                 self.hit();
-                Ok(Lookup::ready(record.held))
+                Ok(Lookup::ready(held))
             }
             Place::Vacant(vacant) => Err(Berth {
                 vacant,
@@ -312,6 +323,12 @@ where
 
     fn log_removed(&self, removed: &Removed<K, V>) {
         event::removed(self.name.as_deref(), removed.iter().count());
+    }
+}
+
+impl<V> Look<V> {
+    pub(crate) const fn is_present(&self) -> bool {
+        !matches!(self, Self::Absent)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{Limits, calendar::Ticket, record::Record};
 /// Keeps as much as there is room for. Nothing is dropped under a lock of its own: what goes is handed
 /// to the caller.
 pub(crate) trait Store<K, V> {
-    /// A copy, for a use that counts when it is decided what has to go.
+    /// A clone, for a use that counts when it is decided what has to go.
     fn get<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<Record<V>>
     where
         K: Borrow<Q>;
@@ -249,7 +249,7 @@ impl<K> Equivalent<Keyed<K>> for ByTicket {
 
 impl<K, V> Weighter<Keyed<K>, Record<V>> for ByWeight {
     fn weight(&self, _: &Keyed<K>, record: &Record<V>) -> u64 {
-        record.weight
+        record.weight()
     }
 }
 

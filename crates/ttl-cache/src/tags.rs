@@ -40,6 +40,10 @@ struct Names {
 const FEW: usize = 64;
 
 impl Tags {
+    pub(crate) const fn are_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether one of the tags was invalidated after this.
     #[inline]
     pub(crate) fn are_invalid(&self, stamp: Stamp) -> bool {

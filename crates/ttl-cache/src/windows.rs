@@ -75,6 +75,12 @@ impl Windows {
         }
     }
 
+    /// Whether it is fresh while it is calm, and dead after that.
+    pub(crate) fn are_plain(&self) -> bool {
+        let only = [self.fresh_until, self.stale_until, self.error_until];
+        only == [self.calm_until; 3]
+    }
+
     /// No load is tried again before `retry_at`. `draw` is asked, from 0 to 1, only near the end.
     pub(crate) fn age(&self, now: Tick, retry_at: Tick, draw: impl FnOnce() -> f64) -> Age {
         if now < self.calm_until {

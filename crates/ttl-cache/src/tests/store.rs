@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::{
     Limits, Ttl,
     calendar::Ticket,
-    record::Record,
+    record::{Record, Terms},
     store::{Keyed, Removed, Sharded, Store},
     tags::{Stamp, Tags},
     tick::Tick,
@@ -71,7 +71,7 @@ fn a_string_is_found_by_a_str() {
     let found = store.get(ticket(1).hash, "one").map(|it| it.held.ok());
     assert_eq!(found, Some(Some(1)));
     assert!(store.get(ticket(1).hash, "two").is_none());
-    assert_eq!(store.look(ticket(1).hash, "one", |it| it.weight), Some(1));
+    assert_eq!(store.look(ticket(1).hash, "one", Record::weight), Some(1));
     assert!(store.remove(ticket(1).hash, "one").is_some());
 }
 
@@ -89,5 +89,11 @@ const fn keyed<K>(ticket: Ticket, key: K) -> Keyed<K> {
 fn record(value: u64, weight: u64) -> Record<u64> {
     let ttl = Ttl::new(Duration::from_secs(1)).unwrap();
     let windows = Windows::open(&ttl, Tick(0), Duration::ZERO, 0.0);
-    Record::new(Ok(value), windows, Stamp(1), weight, Tags::default())
+    let tags = Tags::default();
+    let terms = Terms {
+        windows,
+        weight,
+        tags,
+    };
+    Record::new(Ok(value), terms, Stamp(1))
 }

@@ -176,8 +176,8 @@ where
     /// Has hits look at a clock that is written down every so often, instead of asking the system, which
     /// is the greater part of what a hit costs. To be spawned as a task; ends with the last handle of the
     /// cache. While it is polled, a value is given for at most `every` longer than its time, and
-    /// for as long as the runtime keeps this task waiting; all but hits ask the system, and write the time
-    /// down. When it is dropped, hits ask the system again.
+    /// for as long as the runtime keeps this task waiting; what is loaded or put in has the system's time, and
+    /// writes it down. When it is dropped, hits ask the system again.
     ///
     /// # Panics
     /// When polled, if `every` is zero or outside a tokio runtime with time.

@@ -58,6 +58,8 @@ struct Known<K, V> {
     stamp: Stamp,
     key: K,
     flight: Arc<Flight<Outcome<V>>>,
+    /// There was an entry when it began: there may be one to take the place of.
+    has_entry: bool,
 }
 
 /// What comes of a miss.
@@ -73,6 +75,7 @@ pub(crate) struct Vacant<'a, K, V, S> {
     desk: &'a Desk<K, V, S>,
     keys: MutexGuard<'a, Keys<K, V>>,
     hash: u64,
+    has_entry: bool,
 }
 
 /// How a load has ended.
@@ -127,7 +130,12 @@ where
     }
 
     /// After a miss: the flight that is under way, or the place for a new one.
-    pub(crate) fn board<Q>(&self, hash: u64, key: &Q, now: Tick) -> Place<'_, K, V, S>
+    pub(crate) fn board<Q>(
+        &self,
+        hash: u64,
+        key: &Q,
+        now: impl FnOnce() -> Tick,
+    ) -> Place<'_, K, V, S>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -144,10 +152,11 @@ where
         let floor = self.floor();
         let found = self
             .store
-            .look(hash, key, |record| match record.age(now, floor, || 1.0) {
+            .look(hash, key, |record| match record.age(now(), floor, || 1.0) {
                 Age::Fresh | Age::Resting => Some(record.held.clone()),
                 _ => None,
             });
+        let has_entry = found.is_some();
         if let Some(found) = found.flatten() {
             return Place::Found(found);
         }
@@ -156,6 +165,7 @@ where
             desk: self,
             keys,
             hash,
+            has_entry,
         })
     }
 
@@ -175,6 +185,7 @@ where
             desk: self,
             keys,
             hash,
+            has_entry: true,
         })
     }
 
@@ -287,11 +298,16 @@ where
         removed: &mut Removed<K, V>,
     ) -> Tick {
         let Known {
-            ticket, stamp, key, ..
+            ticket,
+            stamp,
+            key,
+            has_entry,
+            ..
         } = known;
         let record = Record::new(held, terms, stamp);
         // That an answer has come is no use of it.
-        self.store(keys, Keyed { ticket, key }, record, true, now, removed)
+        let key = Keyed { ticket, key };
+        self.store(keys, key, record, has_entry, now, removed)
     }
 
     fn store(
@@ -487,6 +503,7 @@ where
             desk,
             mut keys,
             hash,
+            has_entry,
         } = self;
         _disowned = keys.disown(hash, &key);
         let ticket = keys.ticket(hash);
@@ -497,6 +514,7 @@ where
             stamp,
             key,
             flight,
+            has_entry,
         };
         keys.flights.insert_unique(hash, known, |it| it.ticket.hash);
         passenger

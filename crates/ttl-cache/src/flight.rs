@@ -58,6 +58,9 @@ enum Seat {
 /// How many are woken to drive: as long as one of them is polled, the load goes on.
 const AWAKE: usize = 8;
 
+/// The seat of one who has the outcome.
+const LANDED: usize = usize::MAX;
+
 type Wakers = [Option<Waker>; AWAKE];
 
 impl<O: Clone + Send + Sync + 'static> Flight<O> {
@@ -131,8 +134,17 @@ impl<O: Clone + Send + Sync + 'static> Flight<O> {
                 Poll::Pending
             }
             Poll::Ready(outcome) => {
+                let mut state = self.state.lock();
+                if state.seats.taken == 1 {
+                    // Nobody else is to be told, and nobody can join.
+                    state.is_over = true;
+                    drop(state);
+                    drop(load);
+                    return Poll::Ready(outcome);
+                }
                 let _ = self.landed.set(outcome.clone());
-                let waiting = self.state.lock().seats.empty();
+                let waiting = state.seats.empty();
+                drop(state);
                 waiting.for_each(Waker::wake);
                 drop(load);
                 Poll::Ready(outcome)
@@ -293,13 +305,19 @@ impl<O: Clone + Send + Sync + 'static> Wake for Flight<O> {
 impl<O: Clone + Send + Sync + 'static> Future for Passenger<O> {
     type Output = O;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
-        self.flight.poll(self.seat, cx)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
+        let polled = self.flight.poll(self.seat, cx);
+        if polled.is_ready() {
+            self.seat = LANDED;
+        }
+        polled
     }
 }
 
 impl<O> Drop for Passenger<O> {
     fn drop(&mut self) {
-        self.flight.leave(self.seat);
+        if self.seat != LANDED {
+            self.flight.leave(self.seat);
+        }
     }
 }

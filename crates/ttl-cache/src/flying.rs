@@ -39,7 +39,8 @@ pin_project! {
     {
         shared: Arc<Shared<K, V, R>>,
         ticket: Ticket,
-        started: Tick,
+        // When it was pending for the first time: what is ready at once takes no time.
+        started: Option<Tick>,
         is_landed: bool,
         // `None` at the end: it is dropped where a panic is caught.
         #[pin]
@@ -76,16 +77,11 @@ where
     V: Clone + Send + Sync + 'static,
     R: Retention<V> + Send + Sync + 'static,
 {
-    pub(crate) const fn new(
-        shared: Arc<Shared<K, V, R>>,
-        ticket: Ticket,
-        started: Tick,
-        load: F,
-    ) -> Self {
+    pub(crate) const fn new(shared: Arc<Shared<K, V, R>>, ticket: Ticket, load: F) -> Self {
         Self {
             shared,
             ticket,
-            started,
+            started: None,
             is_landed: false,
             load: Some(load),
         }
@@ -114,7 +110,12 @@ where
             Poll::Ready(result)
         }));
         let result = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Pending) => {
+                if this.started.is_none() {
+                    *this.started = Some(this.shared.clock.exact());
+                }
+                return Poll::Pending;
+            }
             Ok(Poll::Ready(result)) => result.map_err(|it| LoadFailed::new(it.into())),
             Err(payload) => {
                 // What is left of it may panic again.
@@ -128,7 +129,7 @@ where
         *this.is_landed = true;
         let shared = &*this.shared;
         let now = shared.clock.exact();
-        let took = now.since(*this.started);
+        let took = now.since(this.started.unwrap_or(now));
         let landing = catch_unwind(AssertUnwindSafe(|| shared.landing(result, now, took)));
         let landing = landing.unwrap_or_else(|payload| Landing::Failed {
             failure: LoadFailed::panicked(Panicked::new(&*payload)),

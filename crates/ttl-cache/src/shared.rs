@@ -44,7 +44,6 @@ pub(crate) struct Shared<K, V, R> {
 /// A load has to begin.
 pub(crate) struct Berth<'a, K, V> {
     vacant: Vacant<'a, K, V, Sharded<K, V>>,
-    now: Tick,
     /// Where it is a task of its own.
     runtime: Option<Handle>,
     /// What is given meanwhile: then it is a refresh.
@@ -153,17 +152,17 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
+        if !is_present {
+            return self.board(hash, key);
+        }
         let (now, floor) = (self.clock.exact(), self.desk.floor());
         let good = |record: &Record<V>| match record.age(now, floor, rand::random) {
             Age::Spent | Age::Dead => None,
             age => Some((age, record.held.clone())),
         };
-        let good = match is_present {
-            true => self.desk.store.look(hash, key, good).flatten(),
-            false => None,
-        };
-        let Some((age, held)) = good else {
-            return self.board(hash, key, now);
+        let good = self.desk.store.look(hash, key, good);
+        let Some((age, held)) = good.flatten() else {
+            return self.board(hash, key);
         };
         // Without a runtime there is no background.
         let runtime = match age {
@@ -172,7 +171,7 @@ where
         };
         match age {
             Age::Fresh | Age::Early => self.hit(),
-            Age::Due if runtime.is_none() => return self.board(hash, key, now),
+            Age::Due if runtime.is_none() => return self.board(hash, key),
             _ => self.desk.stale_hit(hash),
         }
         if let Some(runtime) = runtime
@@ -180,7 +179,6 @@ where
         {
             return Err(Berth {
                 vacant,
-                now,
                 runtime: Some(runtime),
                 old: Some(held),
             });
@@ -188,12 +186,12 @@ where
         Ok(Lookup::ready(held))
     }
 
-    fn board<Q>(&self, hash: u64, key: &Q, now: Tick) -> Result<Lookup<V>, Berth<'_, K, V>>
+    fn board<Q>(&self, hash: u64, key: &Q) -> Result<Lookup<V>, Berth<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        match self.desk.board(hash, key, now) {
+        match self.desk.board(hash, key, || self.clock.exact()) {
             Place::Aboard(passenger) => Ok(Lookup::waiting(passenger)),
             Place::Found(held) => {
                 self.hit();
@@ -201,7 +199,6 @@ where
             }
             Place::Vacant(vacant) => Err(Berth {
                 vacant,
-                now,
                 runtime: if self.limits.detached {
                     Handle::try_current().ok()
                 } else {
@@ -225,7 +222,6 @@ where
     {
         let Berth {
             vacant,
-            now,
             runtime,
             old,
         } = berth;
@@ -239,13 +235,13 @@ where
                 }
             };
             let keeper = vacant.begin(key, true, |ticket| {
-                Box::pin(Flying::new(shared, ticket, now, bounded))
+                Box::pin(Flying::new(shared, ticket, bounded))
             });
             runtime.spawn(keeper);
             return Lookup::ready(old);
         }
         let first = vacant.begin(key, runtime.is_some(), |ticket| {
-            Box::pin(Flying::new(shared, ticket, now, load))
+            Box::pin(Flying::new(shared, ticket, load))
         });
         if let Some(runtime) = runtime
             && let Some(passenger) = first.join()

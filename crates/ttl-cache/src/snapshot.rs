@@ -28,7 +28,8 @@ pub struct Snapshot {
     pub failed: u64,
     /// Loads that were dropped since nobody waited for them any more.
     pub abandoned: u64,
-    /// How long the loads took together that brought an answer or failed.
+    /// How long the loads took together that brought an answer or failed; one that is ready when it is
+    /// polled first takes no time.
     pub load_time: Duration,
     /// Entries removed since they were too old for anything.
     pub expired: u64,

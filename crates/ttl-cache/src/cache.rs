@@ -94,7 +94,7 @@ where
     {
         let hash = self.shared.hash(key);
         match self.shared.look(hash, key) {
-            Look::Hit(value) => Lookup::ready(Ok(value)),
+            Look::Hit(value) => Lookup::hit(value),
             look => match self.shared.ask(hash, key, look.is_present()) {
                 Ok(lookup) => lookup,
                 Err(berth) => {

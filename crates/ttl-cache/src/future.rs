@@ -28,6 +28,7 @@ enum Response<S: Service<Request>, Request> {
 }
 
 enum State<V> {
+    Hit(V),
     Ready(Outcome<V>),
     Waiting(Passenger<Outcome<V>>),
     Taken,
@@ -35,6 +36,10 @@ enum State<V> {
 
 impl<V> Lookup<V> {
     #[inline]
+    pub(crate) const fn hit(value: V) -> Self {
+        Self(State::Hit(value))
+    }
+
     pub(crate) const fn ready(outcome: Outcome<V>) -> Self {
         Self(State::Ready(outcome))
     }
@@ -60,6 +65,7 @@ impl<V: Clone + Send + Sync + 'static> Future for Lookup<V> {
             return polled;
         }
         match std::mem::replace(state, State::Taken) {
+            State::Hit(value) => Poll::Ready(Ok(value)),
             State::Ready(outcome) => Poll::Ready(outcome),
             _ => panic!("polled after it was ready"),
         }
@@ -114,7 +120,7 @@ impl<V> Unpin for Lookup<V> {}
 impl<V> fmt::Debug for Lookup<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.0 {
-            State::Ready(_) => "Ready",
+            State::Hit(_) | State::Ready(_) => "Ready",
             State::Waiting(_) => "Waiting",
             State::Taken => "Taken",
         };

@@ -84,7 +84,7 @@ where
         let shared = &self.cache.shared;
         let hash = shared.hash::<Q>(&key);
         match shared.look::<Q>(hash, &key) {
-            Look::Hit(value) => ResponseFuture::looked_up(Lookup::ready(Ok(value))),
+            Look::Hit(value) => ResponseFuture::looked_up(Lookup::hit(value)),
             look => match shared.ask::<Q>(hash, &key, look.is_present()) {
                 Ok(lookup) => ResponseFuture::looked_up(lookup),
                 Err(berth) => {

@@ -99,8 +99,11 @@ where
         if !record.is_calm(self.clock.now(), self.desk.floor()) {
             return Look::Present;
         }
+        let Ok(value) = record.held else {
+            unreachable!("a failure is never calm");
+        };
         self.hit();
-        Look::Hit(record.held.expect("a failure is never calm"))
+        Look::Hit(value)
     }
 
     #[inline]
@@ -210,6 +213,7 @@ where
     }
 
     /// Begins the load that is needed.
+    #[inline(never)]
     pub(crate) fn begin<F, E>(
         self: &Arc<Self>,
         berth: Berth<'_, K, V>,

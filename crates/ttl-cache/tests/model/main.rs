@@ -3,7 +3,39 @@
 // What the files hold beyond what is checked here.
 #![allow(dead_code, unreachable_pub, unnameable_types)]
 
+#[path = "../../src/calendar.rs"]
+mod calendar;
+#[path = "../../src/desk.rs"]
+mod desk;
+#[path = "../../src/error.rs"]
+mod error;
 #[path = "../../src/flight.rs"]
 mod flight;
+#[path = "../../src/limits.rs"]
+mod limits;
+#[path = "../../src/panicked.rs"]
+mod panicked;
 mod passengers;
+#[path = "../../src/record.rs"]
+mod record;
+#[path = "../../src/store.rs"]
+mod store;
+mod stored;
 mod sync;
+#[path = "../../src/tags.rs"]
+mod tags;
+#[path = "../../src/tally.rs"]
+mod tally;
+#[path = "../../src/tick.rs"]
+mod tick;
+#[path = "../../src/ttl.rs"]
+mod ttl;
+#[path = "../../src/windows.rs"]
+mod windows;
+
+use error::LoadFailed;
+use limits::Limits;
+use panicked::Panicked;
+use ttl::Ttl;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -2,10 +2,12 @@
 
 pub(crate) use std::sync::Arc;
 
-use shuttle::sync::{
+pub(crate) use shuttle::sync::{
     MutexGuard,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
+
+use shuttle::sync::atomic::AtomicBool;
 
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);

@@ -1,5 +1,6 @@
 //! What a user of the crate sees.
 
+mod hit_ratio;
 mod invalidation;
 mod layer;
 mod loads;

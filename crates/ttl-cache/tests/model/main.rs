@@ -36,6 +36,5 @@ mod windows;
 use error::LoadFailed;
 use limits::Limits;
 use panicked::Panicked;
-use ttl::Ttl;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

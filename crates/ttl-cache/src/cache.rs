@@ -72,7 +72,7 @@ where
     /// When all have gone, the load is dropped.
     ///
     /// A value that may be given while it is revalidated is given at once, and refreshed by a task of its
-    /// own; outside a tokio runtime the caller loads it.
+    /// own; outside a tokio runtime the caller loads it. The runtime has to have time, or refreshes fail.
     ///
     /// The load runs in whatever task polls it, so it sees the task-local values and the span of any of its
     /// callers. It must not ask the cache for its own key: it would wait for itself.
@@ -80,9 +80,6 @@ where
     /// # Errors
     /// [`LoadFailed`](crate::LoadFailed), the same for all who waited, if the load failed or panicked, and
     /// there is no old value that may be given then.
-    ///
-    /// # Panics
-    /// `load` runs under tokio's clock if it is a refresh: that needs a runtime with time.
     #[inline]
     pub fn get_or_load<Q, L, F, E>(&self, key: &Q, load: L) -> Lookup<V>
     where

@@ -199,7 +199,7 @@ where
         now: Tick,
         removed: &mut Removed<K, V>,
     ) -> (Outcome<V>, Option<Tick>) {
-        let mut _spare = None;
+        let (mut _key, mut _copy) = (None, None);
         let mut keys = self.part(ticket.hash).lock();
         let known = keys.take(ticket);
         let floor = self.store_floor.load(Ordering::Acquire);
@@ -208,11 +208,16 @@ where
         match landing {
             Landing::Loaded(value, kept) => {
                 keys.tally.loaded += 1;
-                let (Some(known), Some((copy, terms))) = (known, kept) else {
+                let Some(known) = known else {
+                    _copy = kept.map(|(copy, _)| copy);
+                    return (Ok(value), None);
+                };
+                let Some((copy, terms)) = kept else {
+                    _key = Some(known.key);
                     return (Ok(value), None);
                 };
                 if is_late || terms.tags.are_invalid(known.stamp) {
-                    _spare = Some((known.key, copy));
+                    (_key, _copy) = (Some(known.key), Some(copy));
                     return (Ok(value), None);
                 }
                 let next = self.put(&mut keys, known, Ok(copy), terms, now, removed);
@@ -236,10 +241,11 @@ where
                     record.held.clone().ok()
                 });
                 if let Some(value) = old.flatten() {
-                    _spare = Some((known.key, value.clone()));
+                    _key = Some(known.key);
                     return (Ok(value), None);
                 }
                 let Some(windows) = kept.filter(|_| !is_late) else {
+                    _key = Some(known.key);
                     return (Err(failure), None);
                 };
                 let terms = Terms {

@@ -142,12 +142,13 @@ impl<O: Clone + Send + Sync + 'static> Flight<O> {
                     drop(load);
                     return Poll::Ready(outcome);
                 }
-                let _ = self.landed.set(outcome.clone());
+                let landed = self.landed.get_or_init(|| outcome);
                 let waiting = state.seats.empty();
                 drop(state);
                 waiting.for_each(Waker::wake);
                 drop(load);
-                Poll::Ready(outcome)
+                // Last, since it is the user's: if it panics, the others have been told.
+                Poll::Ready(landed.clone())
             }
         }
     }

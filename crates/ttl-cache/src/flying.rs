@@ -136,6 +136,13 @@ where
             kept: None,
             retry_at: Tick(0),
         });
-        Poll::Ready(shared.land(*this.ticket, landing, took, now))
+        // Copies of values and comparisons of keys are the user's, too.
+        let landed = catch_unwind(AssertUnwindSafe(|| {
+            shared.land(*this.ticket, landing, took, now)
+        }));
+        Poll::Ready(landed.unwrap_or_else(|payload| {
+            shared.desk.abandon(*this.ticket);
+            Err(LoadFailed::panicked(Panicked::new(&*payload)))
+        }))
     }
 }

@@ -277,3 +277,34 @@ fn works_without_a_runtime() {
     );
     assert_eq!(cache.get(&1), Some(7));
 }
+
+/// An old value that cannot be copied stands in for nothing, and nobody hangs.
+#[tokio::test(start_paused = true)]
+async fn a_value_whose_clone_panics_fails_the_load_and_hangs_nobody() {
+    struct Fragile(Arc<AtomicUsize>);
+    impl Clone for Fragile {
+        fn clone(&self) -> Self {
+            assert_eq!(self.0.load(Ordering::SeqCst), 0, "broken");
+            Self(Arc::clone(&self.0))
+        }
+    }
+    let ttl = ttl(10).with_stale_if_error(seconds(10));
+    let cache = TtlCache::<u64, Fragile>::new(limits(10), ttl);
+    let broken = Arc::<AtomicUsize>::default();
+    cache.insert(1, Fragile(Arc::clone(&broken)));
+    wait(seconds(11)).await;
+    let load = || async {
+        tokio::task::yield_now().await;
+        Err::<Fragile, _>("refused")
+    };
+    let calls = [(); 3].map(|()| cache.get_or_load(&1, load));
+    broken.store(1, Ordering::SeqCst);
+    for call in calls.map(tokio::spawn) {
+        let outcome = tokio::time::timeout(seconds(1), call)
+            .await
+            .expect("it hangs");
+        let failed = outcome.expect("no caller panics").err().expect("no value");
+        assert!(failed.cause().is::<Panicked>());
+    }
+    assert_eq!(cache.snapshot().loading, 0);
+}

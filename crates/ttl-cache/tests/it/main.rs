@@ -7,6 +7,7 @@ mod loads;
 mod reference;
 mod room;
 mod staleness;
+mod stress;
 
 use std::{
     convert::Infallible,

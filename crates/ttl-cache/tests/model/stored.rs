@@ -1,6 +1,7 @@
 //! What is stored and given, while keys, tags and all are invalidated.
 
 use std::{
+    borrow::Borrow,
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
@@ -18,8 +19,8 @@ use crate::{
     calendar::Ticket,
     desk::{Desk, Landing, Outcome, Place},
     limits::Limits,
-    record::Terms,
-    store::{Removed, Sharded, Store},
+    record::{Record, Terms},
+    store::{Keyed, Removed, Sharded, Store},
     tick::Tick,
     ttl::Ttl,
     windows::Windows,
@@ -41,7 +42,7 @@ fn an_invalidation_wins_over_what_is_being_loaded() {
         |it| it.desk.invalidate_tag("tag"),
         |it| {
             let stamp = it.desk.hold_off();
-            let old = it.desk.store.iter().filter(|(_, it)| it.stamp < stamp);
+            let old = it.desk.store.0.iter().filter(|(_, it)| it.stamp < stamp);
             let old: Vec<_> = old.map(|(key, _)| key.ticket).collect();
             it.desk.remove(old, |_| true);
         },
@@ -100,7 +101,7 @@ fn what_is_put_in_stays() {
 }
 
 struct World {
-    desk: Desk<u64, u64, Sharded<u64, u64>>,
+    desk: Desk<u64, u64, Switching>,
     /// What a load brings.
     truth: AtomicU64,
     loads: AtomicU64,
@@ -114,10 +115,76 @@ struct Flying {
     is_landed: bool,
 }
 
+/// A store before each of whose steps others may come.
+struct Switching(Sharded<u64, u64>);
+
+impl Store<u64, u64> for Switching {
+    fn get<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<Record<u64>>
+    where
+        u64: Borrow<Q>,
+    {
+        thread::yield_now();
+        self.0.get(hash, key)
+    }
+
+    fn look<Q: Eq + ?Sized, T>(
+        &self,
+        hash: u64,
+        key: &Q,
+        look: impl FnOnce(&Record<u64>) -> T,
+    ) -> Option<T>
+    where
+        u64: Borrow<Q>,
+    {
+        thread::yield_now();
+        self.0.look(hash, key, look)
+    }
+
+    fn insert(
+        &self,
+        key: Keyed<u64>,
+        record: Record<u64>,
+        is_quiet: bool,
+        removed: &mut Removed<u64, u64>,
+    ) {
+        thread::yield_now();
+        self.0.insert(key, record, is_quiet, removed);
+    }
+
+    fn remove<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<(Keyed<u64>, Record<u64>)>
+    where
+        u64: Borrow<Q>,
+    {
+        thread::yield_now();
+        self.0.remove(hash, key)
+    }
+
+    fn take(
+        &self,
+        ticket: Ticket,
+        is_it: impl FnOnce(&Record<u64>) -> bool,
+    ) -> Option<(Keyed<u64>, Record<u64>)> {
+        thread::yield_now();
+        self.0.take(ticket, is_it)
+    }
+
+    fn has(&self, ticket: Ticket) -> bool {
+        self.0.has(ticket)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn weight(&self) -> u64 {
+        self.0.weight()
+    }
+}
+
 impl World {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            desk: Desk::new(Sharded::new(&Limits::new(10).unwrap()), 2),
+            desk: Desk::new(Switching(Sharded::new(&Limits::new(10).unwrap())), 2),
             truth: AtomicU64::new(0),
             loads: AtomicU64::new(0),
         })

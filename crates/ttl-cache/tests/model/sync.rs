@@ -42,8 +42,8 @@ impl<T> OnceLock<T> {
         self.value.get()
     }
 
-    pub(crate) fn set(&self, value: T) -> Result<(), T> {
+    pub(crate) fn get_or_init(&self, value: impl FnOnce() -> T) -> &T {
         self.switch.store(true, Ordering::SeqCst);
-        self.value.set(value)
+        self.value.get_or_init(value)
     }
 }

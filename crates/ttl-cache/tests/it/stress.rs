@@ -1,6 +1,6 @@
 //! On threads of their own, without a model's order.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use mainstay_ttl_cache::{Keep, TtlCache};
 
@@ -12,11 +12,15 @@ async fn nobody_gets_what_was_loaded_before_an_invalidation_that_is_over() {
     let keep = |_: &u64| Some(Keep::from(ttl(1_000)).with_tag("tag"));
     let cache = TtlCache::<u64, u64, _>::new(limits(100), keep);
     let (truth, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let is_enough = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..4)
         .map(|reader| {
             let (cache, truth, over) = (cache.clone(), Arc::clone(&truth), Arc::clone(&over));
+            let is_enough = Arc::clone(&is_enough);
             tokio::spawn(async move {
-                for round in 0..5_000 {
+                let mut round = reader;
+                while !is_enough.load(Ordering::SeqCst) {
+                    round += 1;
                     let least = over.load(Ordering::SeqCst);
                     let truth = Arc::clone(&truth);
                     let load = move || async move {
@@ -26,7 +30,7 @@ async fn nobody_gets_what_was_loaded_before_an_invalidation_that_is_over() {
                     };
                     let call = cache.get_or_load(&1, load);
                     // Some give up on it.
-                    if (round + reader) % 7 == 0 {
+                    if round % 7 == 0 {
                         let _ = tokio::time::timeout(Duration::ZERO, call).await;
                         continue;
                     }
@@ -36,8 +40,7 @@ async fn nobody_gets_what_was_loaded_before_an_invalidation_that_is_over() {
             })
         })
         .collect();
-    let mut round = 0;
-    while !readers.iter().all(tokio::task::JoinHandle::is_finished) {
+    for round in 0..2_000 {
         let next = truth.fetch_add(1, Ordering::SeqCst) + 1;
         match round % 4 {
             0 => _ = cache.invalidate_if(|_, _| true),
@@ -46,13 +49,12 @@ async fn nobody_gets_what_was_loaded_before_an_invalidation_that_is_over() {
             _ => _ = cache.invalidate(&1),
         }
         over.store(next, Ordering::SeqCst);
-        round += 1;
         tokio::task::yield_now().await;
     }
+    is_enough.store(true, Ordering::SeqCst);
     for reader in readers {
         reader.await.unwrap();
     }
     let snapshot = cache.snapshot();
     assert_eq!(snapshot.loading, 0);
-    assert!(round > 10 && snapshot.hits > 10, "{round} {snapshot:?}");
 }

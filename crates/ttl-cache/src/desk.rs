@@ -7,17 +7,15 @@
 //!
 //! Nothing that is the user's is dropped under a lock: what goes is put into [`Removed`].
 
-use std::{borrow::Borrow, time::Duration};
-
-use hashbrown::HashTable;
+use std::time::Duration;
 
 use crate::{
     LoadFailed,
-    calendar::{Calendar, Ticket},
-    flight::{Flight, Load, Passenger},
+    calendar::Ticket,
+    keys::{FEW, Keys, Known, Part},
     record::{Record, Terms},
     store::{Keyed, Removed, Store},
-    sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering},
+    sync::{AtomicU64, Mutex, Ordering},
     tags::{Stamp, TagNames, Tags},
     tally::{Cause, Tally},
     tick::Tick,
@@ -28,54 +26,16 @@ pub(crate) type Outcome<V> = Result<V, LoadFailed>;
 
 pub(crate) struct Desk<K, V, S> {
     /// Older entries are not valid. It is read with each hit, and written when all are invalidated.
-    cleared: AtomicU64,
+    pub(crate) cleared: AtomicU64,
     pub(crate) store: S,
-    parts: Box<[Part<K, V>]>,
+    pub(crate) parts: Box<[Part<K, V>]>,
     /// Rises by one with each invalidation that is not of a single key.
-    stamps: AtomicU64,
+    pub(crate) stamps: AtomicU64,
     /// A flight that is older is not joined.
-    join_floor: AtomicU64,
+    pub(crate) join_floor: AtomicU64,
     /// What an older flight brings is not stored.
-    store_floor: AtomicU64,
-    tags: TagNames,
-}
-
-/// On lines of its own.
-#[repr(align(128))]
-struct Part<K, V>(Mutex<Keys<K, V>>);
-
-struct Keys<K, V> {
-    flights: HashTable<Known<K, V>>,
-    calendar: Calendar,
-    /// Forgets tickets of entries that have gone when there are so many.
-    full: usize,
-    last_id: u64,
-    tally: Tally,
-}
-
-struct Known<K, V> {
-    ticket: Ticket,
-    stamp: Stamp,
-    key: K,
-    flight: Arc<Flight<Outcome<V>>>,
-    /// There was an entry when it began: there may be one to take the place of.
-    has_entry: bool,
-}
-
-/// What comes of a miss.
-pub(crate) enum Place<'a, K, V, S> {
-    /// Somebody was faster.
-    Found(Outcome<V>),
-    Aboard(Passenger<Outcome<V>>),
-    Vacant(Vacant<'a, K, V, S>),
-}
-
-/// There is no flight for the key, and as long as this lives nobody else begins one.
-pub(crate) struct Vacant<'a, K, V, S> {
-    desk: &'a Desk<K, V, S>,
-    keys: MutexGuard<'a, Keys<K, V>>,
-    hash: u64,
-    has_entry: bool,
+    pub(crate) store_floor: AtomicU64,
+    pub(crate) tags: TagNames,
 }
 
 /// How a load has ended.
@@ -90,9 +50,6 @@ pub(crate) enum Landing<V> {
         retry_at: Tick,
     },
 }
-
-/// The fewest tickets to look through for those that are of no use.
-const FEW: usize = 128;
 
 /// How many dead entries are removed each time that one is added.
 const SWEPT_ALONG: usize = 4;
@@ -123,70 +80,10 @@ where
         Stamp(self.cleared.load(Ordering::Acquire))
     }
 
-    fn part(&self, hash: u64) -> &Mutex<Keys<K, V>> {
+    pub(crate) fn part(&self, hash: u64) -> &Mutex<Keys<K, V>> {
         // Bits that neither the table of a part nor that of the store begins with.
         let index = (hash >> 40) as usize & (self.parts.len() - 1);
         &self.parts[index].0
-    }
-
-    /// After a miss: the flight that is under way, or the place for a new one.
-    pub(crate) fn board<Q>(
-        &self,
-        hash: u64,
-        key: &Q,
-        now: impl FnOnce() -> Tick,
-    ) -> Place<'_, K, V, S>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let mut keys = self.part(hash).lock();
-        // One that is too old, or was abandoned just now, is not joined.
-        if let Some(known) = keys.find(hash, key)
-            && known.stamp.0 >= self.join_floor.load(Ordering::Acquire)
-            && let Some(passenger) = known.flight.join()
-        {
-            keys.tally.waiters += 1;
-            return Place::Aboard(passenger);
-        }
-        let floor = self.floor();
-        let found = self
-            .store
-            .look(hash, key, |record| match record.age(now(), floor, || 1.0) {
-                Age::Fresh | Age::Resting => Some(record.held.clone()),
-                _ => None,
-            });
-        let has_entry = found.is_some();
-        if let Some(found) = found.flatten() {
-            return Place::Found(found);
-        }
-        keys.tally.misses += 1;
-        Place::Vacant(Vacant {
-            desk: self,
-            keys,
-            hash,
-            has_entry,
-        })
-    }
-
-    /// The place for a refresh, unless a flight is under way.
-    pub(crate) fn refresh<Q>(&self, hash: u64, key: &Q) -> Option<Vacant<'_, K, V, S>>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let keys = self.part(hash).lock();
-        if let Some(known) = keys.find(hash, key)
-            && known.stamp.0 >= self.join_floor.load(Ordering::Acquire)
-        {
-            return None;
-        }
-        Some(Vacant {
-            desk: self,
-            keys,
-            hash,
-            has_entry: true,
-        })
     }
 
     /// The end of a flight; says what its passengers get, and when the next entry is to be removed if one
@@ -394,75 +291,7 @@ where
         true
     }
 
-    /// Whether there was an entry. A load that is under way is not stored, nor joined by later callers.
-    pub(crate) fn invalidate<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> bool
-    where
-        K: Borrow<Q>,
-    {
-        let mut keys = self.part(hash).lock();
-        let disowned = keys.disown(hash, key);
-        let entry = self.store.remove(hash, key);
-        if entry.is_some() {
-            keys.tally.removed(Cause::Explicit);
-        }
-        drop(keys);
-        drop(disowned);
-        entry.is_some()
-    }
-
-    pub(crate) fn invalidate_all(&self) {
-        let stamp = self.raise(&[&self.cleared, &self.join_floor, &self.store_floor]);
-        // None of them is given any more; now their memory.
-        for Part(part) in &self.parts {
-            let tickets = part.lock().calendar.tickets();
-            self.remove(tickets, |record| record.stamp < stamp);
-        }
-    }
-
-    /// Nothing with this tag that began earlier is given. Nor is what is being loaded now, without
-    /// looking whether it will have the tag, to anybody who comes later.
-    pub(crate) fn invalidate_tag(&self, tag: &str) {
-        let stamp = self.raise(&[&self.join_floor]);
-        self.tags.invalidate(tag, stamp);
-    }
-
-    /// What is being loaded is not stored: nobody knows yet whether it would have to go.
-    pub(crate) fn hold_off(&self) -> Stamp {
-        let stamp = self.raise(&[&self.join_floor, &self.store_floor]);
-        // A landing that has not seen the floor is over after this.
-        for Part(part) in &self.parts {
-            drop(part.lock());
-        }
-        stamp
-    }
-
-    /// Removes entries, and drops them without a lock.
-    pub(crate) fn remove(
-        &self,
-        tickets: impl IntoIterator<Item = Ticket>,
-        is_it: impl Fn(&Record<V>) -> bool,
-    ) -> u64 {
-        let mut count = 0;
-        for ticket in tickets {
-            if let Some(entry) = self.store.take(ticket, &is_it) {
-                self.part(ticket.hash).lock().tally.removed(Cause::Explicit);
-                drop::<(Keyed<K>, Record<V>)>(entry);
-                count += 1;
-            }
-        }
-        count
-    }
-
-    /// A new stamp, first for those who start from now on, then as a floor for what is older.
-    fn raise(&self, floors: &[&AtomicU64]) -> Stamp {
-        let stamp = self.stamps.fetch_add(1, Ordering::AcqRel) + 1;
-        for floor in floors {
-            floor.fetch_max(stamp, Ordering::AcqRel);
-        }
-        Stamp(stamp)
-    }
-
-    fn stamp(&self) -> Stamp {
+    pub(crate) fn stamp(&self) -> Stamp {
         Stamp(self.stamps.load(Ordering::Acquire))
     }
 
@@ -488,86 +317,5 @@ where
             flights += keys.flights.len();
         }
         (tally, flights)
-    }
-}
-
-impl<K, V, S> Vacant<'_, K, V, S>
-where
-    K: Eq,
-    V: Clone + Send + Sync + 'static,
-    S: Store<K, V>,
-{
-    /// Begins a flight. If it has a keeper, its first passenger is that.
-    pub(crate) fn begin(
-        self,
-        key: K,
-        has_keeper: bool,
-        load: impl FnOnce(Ticket) -> Load<Outcome<V>>,
-    ) -> Passenger<Outcome<V>> {
-        let _disowned;
-        let Self {
-            desk,
-            mut keys,
-            hash,
-            has_entry,
-        } = self;
-        _disowned = keys.disown(hash, &key);
-        let ticket = keys.ticket(hash);
-        let stamp = desk.stamp();
-        let (flight, passenger) = Flight::new(load(ticket), has_keeper);
-        let known = Known {
-            ticket,
-            stamp,
-            key,
-            flight,
-            has_entry,
-        };
-        keys.flights.insert_unique(hash, known, |it| it.ticket.hash);
-        passenger
-    }
-}
-
-impl<K, V> Keys<K, V> {
-    fn new() -> Self {
-        Self {
-            flights: HashTable::new(),
-            calendar: Calendar::default(),
-            full: FEW,
-            last_id: 0,
-            tally: Tally::default(),
-        }
-    }
-
-    fn ticket(&mut self, hash: u64) -> Ticket {
-        self.last_id += 1;
-        Ticket {
-            hash,
-            id: self.last_id,
-        }
-    }
-
-    fn find<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<&Known<K, V>>
-    where
-        K: Borrow<Q>,
-    {
-        self.flights
-            .find(hash, |it| it.ticket.hash == hash && it.key.borrow() == key)
-    }
-
-    /// Has the flight of a key be unknown: it will not be stored.
-    fn disown<Q: Eq + ?Sized>(&mut self, hash: u64, key: &Q) -> Option<Known<K, V>>
-    where
-        K: Borrow<Q>,
-    {
-        let is_it = |it: &Known<K, V>| it.ticket.hash == hash && it.key.borrow() == key;
-        let entry = self.flights.find_entry(hash, is_it).ok()?;
-        Some(entry.remove().0)
-    }
-
-    fn take(&mut self, ticket: Ticket) -> Option<Known<K, V>> {
-        let entry = self
-            .flights
-            .find_entry(ticket.hash, |it| it.ticket == ticket);
-        Some(entry.ok()?.remove().0)
     }
 }

@@ -71,6 +71,7 @@
 // desk writes `record`s into the `store`, with their `windows` and `tags`, and into the `calendar`, from
 // which the `sweeper` takes them when they are dead.
 
+mod boarding;
 mod cache;
 mod calendar;
 mod call;
@@ -81,7 +82,9 @@ mod event;
 mod flight;
 mod flying;
 pub mod future;
+mod invalidation;
 mod keep;
+mod keys;
 mod layer;
 mod limits;
 mod name;

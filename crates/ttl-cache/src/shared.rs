@@ -17,9 +17,10 @@ use tokio::runtime::Handle;
 
 use crate::{
     BoxError, Keep, Limits, LoadFailed, Name, RefreshTimedOut, Retention,
+    boarding::{Place, Vacant},
     calendar::Ticket,
     clock::Clock,
-    desk::{Desk, Landing, Outcome, Place, Vacant},
+    desk::{Desk, Landing, Outcome},
     event,
     flying::Flying,
     future::Lookup,

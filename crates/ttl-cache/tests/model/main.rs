@@ -3,6 +3,8 @@
 // What the files hold beyond what is checked here.
 #![allow(dead_code, unreachable_pub, unnameable_types)]
 
+#[path = "../../src/boarding.rs"]
+mod boarding;
 #[path = "../../src/calendar.rs"]
 mod calendar;
 #[path = "../../src/desk.rs"]
@@ -11,6 +13,10 @@ mod desk;
 mod error;
 #[path = "../../src/flight.rs"]
 mod flight;
+#[path = "../../src/invalidation.rs"]
+mod invalidation;
+#[path = "../../src/keys.rs"]
+mod keys;
 #[path = "../../src/limits.rs"]
 mod limits;
 #[path = "../../src/panicked.rs"]

@@ -16,8 +16,9 @@ use shuttle::{
 };
 
 use crate::{
+    boarding::Place,
     calendar::Ticket,
-    desk::{Desk, Landing, Outcome, Place},
+    desk::{Desk, Landing, Outcome},
     limits::Limits,
     record::{Record, Terms},
     store::{Keyed, Removed, Sharded, Store},

@@ -40,7 +40,7 @@ where
         }
     }
 
-    /// One that has a name in its events.
+    /// One that has a name in its events and failures.
     #[must_use]
     pub fn named(name: impl Into<Name>, limits: Limits, retention: R) -> Self {
         Self {

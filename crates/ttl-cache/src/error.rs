@@ -1,11 +1,15 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use crate::{BoxError, Panicked};
+use crate::{BoxError, Name};
 
 /// The load of an answer failed. All who waited for it have the same.
 #[derive(Clone, Debug)]
-pub struct LoadFailed {
-    cause: Arc<BoxError>,
+pub struct LoadFailed(Arc<Failure>);
+
+#[derive(Debug)]
+struct Failure {
+    cause: BoxError,
+    cache: Option<Name>,
 }
 
 /// A refresh in the background took too long, and was given up.
@@ -15,25 +19,26 @@ pub struct RefreshTimedOut {
 }
 
 impl LoadFailed {
-    pub(crate) fn new(cause: BoxError) -> Self {
-        Self {
-            cause: Arc::new(cause),
-        }
+    pub(crate) fn new(cause: BoxError, cache: Option<&Name>) -> Self {
+        let cache = cache.cloned();
+        Self(Arc::new(Failure { cause, cache }))
     }
 
-    pub(crate) fn panicked(panicked: Panicked) -> Self {
-        Self::new(panicked.into())
-    }
-
-    /// What the load failed with: [`Panicked`] if it did, [`RefreshTimedOut`] if it was a refresh that
+    /// What the load failed with: [`Panicked`](crate::Panicked) if it did, [`RefreshTimedOut`] if it was a refresh that
     /// took too long.
     #[must_use]
     pub fn cause(&self) -> &(dyn Error + Send + Sync + 'static) {
-        &**self.cause
+        &*self.0.cause
+    }
+
+    /// The name of the cache, if it has one.
+    #[must_use]
+    pub fn cache(&self) -> Option<&str> {
+        self.0.cache.as_deref()
     }
 
     pub(crate) fn boxed_cause(&self) -> &BoxError {
-        &self.cause
+        &self.0.cause
     }
 }
 
@@ -51,13 +56,16 @@ impl RefreshTimedOut {
 
 impl fmt::Display for LoadFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("load failed")
+        match self.cache() {
+            Some(name) => write!(f, "load of cache {name} failed"),
+            None => f.write_str("load failed"),
+        }
     }
 }
 
 impl Error for LoadFailed {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&**self.cause)
+        Some(&*self.0.cause)
     }
 }
 

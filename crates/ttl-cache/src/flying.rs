@@ -100,6 +100,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<V>> {
         let mut this = self.project();
+        let name = this.shared.name.as_ref();
+        let panicked = |payload: &_| LoadFailed::new(Panicked::new(payload).into(), name);
         let load = &mut this.load;
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let Some(future) = load.as_mut().as_pin_mut() else {
@@ -116,11 +118,11 @@ where
                 }
                 return Poll::Pending;
             }
-            Ok(Poll::Ready(result)) => result.map_err(|it| LoadFailed::new(it.into())),
+            Ok(Poll::Ready(result)) => result.map_err(|it| LoadFailed::new(it.into(), name)),
             Err(payload) => {
                 // What is left of it may panic again.
                 let _ = catch_unwind(AssertUnwindSafe(|| load.set(None)));
-                Err(LoadFailed::panicked(Panicked::new(&*payload)))
+                Err(panicked(&*payload))
             }
         };
         if let Err(failed) = &result {
@@ -132,7 +134,7 @@ where
         let took = now.since(this.started.unwrap_or(now));
         let landing = catch_unwind(AssertUnwindSafe(|| shared.landing(result, now, took)));
         let landing = landing.unwrap_or_else(|payload| Landing::Failed {
-            failure: LoadFailed::panicked(Panicked::new(&*payload)),
+            failure: panicked(&*payload),
             kept: None,
             retry_at: Tick(0),
         });
@@ -142,7 +144,7 @@ where
         }));
         Poll::Ready(landed.unwrap_or_else(|payload| {
             shared.desk.abandon(*this.ticket);
-            Err(LoadFailed::panicked(Panicked::new(&*payload)))
+            Err(panicked(&*payload))
         }))
     }
 }

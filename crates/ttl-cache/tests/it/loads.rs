@@ -255,6 +255,16 @@ async fn what_decides_what_is_kept_may_panic_and_fails_the_load() {
     assert_eq!(cache.snapshot().loading, 0);
 }
 
+#[test]
+fn a_failure_says_whose_it_is() {
+    let cache = TtlCache::<u64, u64>::named("users", limits(10), ttl(1));
+    let load = || async { Err::<u64, _>("refused") };
+    let failed = assert_ready_err!(task::spawn(cache.get_or_load(&1, load)).poll());
+    assert_eq!(failed.cache(), Some("users"));
+    assert_eq!(failed.to_string(), "load of cache users failed");
+    assert_eq!(cache.name(), Some("users"));
+}
+
 /// The error's own cause is found below it.
 #[test]
 fn a_failure_has_its_cause_as_source() {

@@ -19,8 +19,8 @@ mod invalidation;
 mod keys;
 #[path = "../../src/limits.rs"]
 mod limits;
-#[path = "../../src/panicked.rs"]
-mod panicked;
+#[path = "../../src/name.rs"]
+mod name;
 mod passengers;
 #[path = "../../src/record.rs"]
 mod record;
@@ -41,6 +41,6 @@ mod windows;
 
 use error::LoadFailed;
 use limits::Limits;
-use panicked::Panicked;
+use name::Name;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

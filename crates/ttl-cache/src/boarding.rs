@@ -9,6 +9,7 @@ use crate::{
     keys::{Keys, Known},
     store::Store,
     sync::{MutexGuard, Ordering},
+    tags::Stamp,
     tick::Tick,
     windows::Age,
 };
@@ -27,6 +28,14 @@ pub(crate) struct Vacant<'a, K, V, S> {
     keys: MutexGuard<'a, Keys<K, V>>,
     hash: u64,
     has_entry: bool,
+    older: Option<Older<V>>,
+}
+
+/// A flight that began before a tag was invalidated. What it brings is good for those who come later if
+/// it does not have that tag, which nobody knows before it lands.
+pub(crate) struct Older<V> {
+    pub(crate) passenger: Passenger<Outcome<V>>,
+    pub(crate) stamp: Stamp,
 }
 
 impl<K, V, S> Desk<K, V, S>
@@ -46,14 +55,23 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
+        // Before the lock, so that it goes after it: it may be the last on its flight.
+        let mut older = None;
         let mut keys = self.part(hash).lock();
-        // One that is too old, or was abandoned just now, is not joined.
+        // In this order: whoever sees a flight to be too old to join sees whether it is for its tags alone.
+        let join_floor = self.join_floor.load(Ordering::Acquire);
+        let store_floor = self.store_floor.load(Ordering::Acquire);
+        // One that is too old for all, or was abandoned just now, is not joined.
         if let Some(known) = keys.find(hash, key)
-            && known.stamp.0 >= self.join_floor.load(Ordering::Acquire)
+            && known.stamp.0 >= store_floor
             && let Some(passenger) = known.flight.join()
         {
-            keys.tally.waiters += 1;
-            return Place::Aboard(passenger);
+            let stamp = known.stamp;
+            if stamp.0 >= join_floor {
+                keys.tally.waiters += 1;
+                return Place::Aboard(passenger);
+            }
+            older = Some(Older { passenger, stamp });
         }
         let floor = self.floor();
         let found = self
@@ -72,6 +90,7 @@ where
             keys,
             hash,
             has_entry,
+            older,
         })
     }
 
@@ -83,7 +102,7 @@ where
     {
         let keys = self.part(hash).lock();
         if let Some(known) = keys.find(hash, key)
-            && known.stamp.0 >= self.join_floor.load(Ordering::Acquire)
+            && known.stamp.0 >= self.store_floor.load(Ordering::Acquire)
         {
             return None;
         }
@@ -92,6 +111,7 @@ where
             keys,
             hash,
             has_entry: true,
+            older: None,
         })
     }
 }
@@ -107,7 +127,7 @@ where
         self,
         key: K,
         has_keeper: bool,
-        load: impl FnOnce(Ticket) -> Load<Outcome<V>>,
+        load: impl FnOnce(Ticket, Option<Older<V>>) -> Load<Outcome<V>>,
     ) -> Passenger<Outcome<V>> {
         let _disowned;
         let Self {
@@ -115,11 +135,12 @@ where
             mut keys,
             hash,
             has_entry,
+            older,
         } = self;
         _disowned = keys.disown(hash, &key);
         let ticket = keys.ticket(hash);
         let stamp = desk.stamp();
-        let (flight, passenger) = Flight::new(load(ticket), has_keeper);
+        let (flight, passenger) = Flight::new(load(ticket, older), has_keeper);
         let known = Known {
             ticket,
             stamp,

@@ -121,7 +121,7 @@ where
     /// Removes the value of a key; says whether there was one.
     ///
     /// Of a load that is under way, those who wait for it get the value, but it is not stored, and whoever
-    /// comes later begins another. So it is with all invalidations.
+    /// comes later begins another. So it is with all invalidations but those by tag.
     pub fn invalidate<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -140,7 +140,8 @@ where
     /// Invalidates all values with this tag, however many there are, in constant time. Their memory is
     /// given back when they expire or have to make room.
     ///
-    /// A load that is under way may turn out to have the tag: those who come later begin another.
+    /// A load that is under way may turn out to have the tag: those who come later wait for it, and begin
+    /// another if it has.
     pub fn invalidate_tag(&self, tag: &str) {
         self.shared.desk.invalidate_tag(tag);
         event::invalidated(self.name(), "tag");

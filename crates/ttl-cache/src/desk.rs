@@ -31,7 +31,9 @@ pub(crate) struct Desk<K, V, S> {
     pub(crate) parts: Box<[Part<K, V>]>,
     /// Rises by one with each invalidation that is not of a single key.
     pub(crate) stamps: AtomicU64,
-    /// A flight that is older is not joined.
+    /// One invalidation at a time.
+    pub(crate) raising: Mutex<()>,
+    /// A flight that is older is not joined. Raised last.
     pub(crate) join_floor: AtomicU64,
     /// What an older flight brings is not stored.
     pub(crate) store_floor: AtomicU64,
@@ -69,6 +71,7 @@ where
             store,
             parts: (0..parts).map(|_| Part(Mutex::new(Keys::new()))).collect(),
             stamps: first(),
+            raising: Mutex::new(()),
             join_floor: first(),
             store_floor: first(),
             tags: TagNames::default(),

@@ -118,7 +118,13 @@ where
                 }
                 return Poll::Pending;
             }
-            Ok(Poll::Ready(result)) => result.map_err(|it| LoadFailed::new(it.into(), name)),
+            Ok(Poll::Ready(result)) => {
+                // A failure that is shared already is passed on.
+                result.map_err(|it| match it.into().downcast::<LoadFailed>() {
+                    Ok(failed) => *failed,
+                    Err(cause) => LoadFailed::new(cause, name),
+                })
+            }
             Err(payload) => {
                 // What is left of it may panic again.
                 let _ = catch_unwind(AssertUnwindSafe(|| load.set(None)));

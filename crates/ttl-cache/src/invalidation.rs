@@ -36,7 +36,10 @@ where
     }
 
     pub(crate) fn invalidate_all(&self) {
-        let stamp = self.raise(&[&self.cleared, &self.join_floor, &self.store_floor]);
+        let stamp = self.raise(
+            &[&self.cleared, &self.store_floor, &self.join_floor],
+            |_| {},
+        );
         // None of them is given any more; now their memory.
         for Part(part) in &self.parts {
             let tickets = part.lock().calendar.tickets();
@@ -47,13 +50,14 @@ where
     /// Nothing with this tag that began earlier is given. Nor is what is being loaded now, without
     /// looking whether it will have the tag, to anybody who comes later.
     pub(crate) fn invalidate_tag(&self, tag: &str) {
-        let stamp = self.raise(&[&self.join_floor]);
-        self.tags.invalidate(tag, stamp);
+        self.raise(&[&self.join_floor], |stamp| {
+            self.tags.invalidate(tag, stamp)
+        });
     }
 
     /// What is being loaded is not stored: nobody knows yet whether it would have to go.
     pub(crate) fn hold_off(&self) -> Stamp {
-        let stamp = self.raise(&[&self.join_floor, &self.store_floor]);
+        let stamp = self.raise(&[&self.store_floor, &self.join_floor], |_| {});
         // A landing that has not seen the floor is over after this.
         for Part(part) in &self.parts {
             drop(part.lock());
@@ -78,12 +82,18 @@ where
         count
     }
 
-    /// A new stamp, first for those who start from now on, then as a floor for what is older.
-    fn raise(&self, floors: &[&AtomicU64]) -> Stamp {
-        let stamp = self.stamps.fetch_add(1, Ordering::AcqRel) + 1;
+    /// Does `record` with a new stamp, raises the floors to it, and only then has those who start from now
+    /// on have it: so all that have it see what was recorded. It is this order by which a flight that
+    /// takes over what an older one brings can tell whether it is good.
+    fn raise(&self, floors: &[&AtomicU64], record: impl FnOnce(Stamp)) -> Stamp {
+        let raising = self.raising.lock();
+        let stamp = self.stamps.load(Ordering::Acquire) + 1;
+        record(Stamp(stamp));
         for floor in floors {
-            floor.fetch_max(stamp, Ordering::AcqRel);
+            floor.store(stamp, Ordering::Release);
         }
+        self.stamps.store(stamp, Ordering::Release);
+        drop(raising);
         Stamp(stamp)
     }
 }

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     BoxError, Keep, Limits, LoadFailed, Name, RefreshTimedOut, Retention,
-    boarding::{Place, Vacant},
+    boarding::{Older, Place, Vacant},
     calendar::Ticket,
     clock::Clock,
     desk::{Desk, Landing, Outcome},
@@ -223,7 +223,7 @@ where
     ) -> Lookup<V>
     where
         F: Future<Output = Result<V, E>> + Send + 'static,
-        E: Into<BoxError>,
+        E: Into<BoxError> + 'static,
     {
         let Berth {
             vacant,
@@ -239,14 +239,18 @@ where
                     Err(_) => Err(RefreshTimedOut::new(limit).into()),
                 }
             };
-            let keeper = vacant.begin(key, true, |ticket| {
+            let keeper = vacant.begin(key, true, |ticket, _| {
                 Box::pin(Flying::new(shared, ticket, bounded))
             });
             runtime.spawn(keeper);
             return Lookup::ready(old);
         }
-        let first = vacant.begin(key, runtime.is_some(), |ticket| {
-            Box::pin(Flying::new(shared, ticket, load))
+        let first = vacant.begin(key, runtime.is_some(), |ticket, older| match older {
+            None => Box::pin(Flying::new(shared, ticket, load)),
+            Some(older) => {
+                let load = Self::after(Arc::clone(&shared), older, load);
+                Box::pin(Flying::new(shared, ticket, load))
+            }
         });
         if let Some(runtime) = runtime
             && let Some(passenger) = first.join()
@@ -255,6 +259,23 @@ where
             return Lookup::waiting(passenger);
         }
         Lookup::waiting(first)
+    }
+
+    /// What an older flight brings, if it is still good when it has landed; or else the load. So there is
+    /// one load of a key, however often tags are invalidated that it does not have.
+    async fn after<F, E>(shared: Arc<Self>, older: Older<V>, load: F) -> Result<V, BoxError>
+    where
+        F: Future<Output = Result<V, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        let Older { passenger, stamp } = older;
+        let value = passenger.await?;
+        let keep = shared.retention.keep(&value);
+        let is_good = keep.is_some_and(|it| !shared.desk.tags(&it.tags).are_invalid(stamp));
+        match is_good {
+            true => Ok(value),
+            false => load.await.map_err(Into::into),
+        }
     }
 
     /// How an answer is kept that took so long to load, if it is.

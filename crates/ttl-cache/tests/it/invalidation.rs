@@ -174,3 +174,43 @@ async fn what_is_not_to_be_kept_is_not_and_removes_what_was_there() {
     assert_eq!(cache.get(&1), None);
     assert_eq!(cache.snapshot().rejected, 1);
 }
+
+/// However often other tags are invalidated meanwhile, there is one load, and it is stored.
+#[tokio::test(start_paused = true)]
+async fn tags_that_a_load_does_not_have_begin_no_other() {
+    let keep = |_: &String| Some(Keep::from(ttl(10)).with_tag("a"));
+    let (cache, loads) = (
+        TtlCache::<u64, String, _>::new(limits(10), keep),
+        Loads::default(),
+    );
+    let mut calls = Vec::new();
+    for _ in 0..100 {
+        calls.push(tokio::spawn(cache.get_or_load(&1, loads.take(seconds(1)))));
+        tokio::time::sleep(millis(5)).await;
+        cache.invalidate_tag("b");
+    }
+    // Whoever began it is gone.
+    calls.remove(0).abort();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), "1");
+    }
+    assert_eq!(cache.get(&1).as_deref(), Some("1"));
+    loads.assert(1);
+}
+
+/// They fail with it, and its cause is not wrapped once more for each of them.
+#[tokio::test(start_paused = true)]
+async fn who_waits_behind_a_load_that_fails_fails_with_it() {
+    let (cache, loads) = (cache(), Loads::default());
+    let mut calls = Vec::new();
+    for _ in 0..3 {
+        calls.push(tokio::spawn(cache.get_or_load(&1, loads.fail(seconds(1)))));
+        tokio::task::yield_now().await;
+        cache.invalidate_tag("a");
+    }
+    for call in calls {
+        let failed = call.await.unwrap().unwrap_err();
+        assert_eq!(failed.cause().to_string(), "refused 1");
+    }
+    loads.assert(1);
+}

@@ -105,6 +105,8 @@ struct Load {
     /// Later callers may join, and no invalidation forbids to store it.
     is_joined: bool,
     is_stored: bool,
+    /// It waits for this one, whose answer is its own if no tag of it was invalidated meanwhile.
+    behind: Option<u64>,
     /// It is still the load of its key: an old value may stand in for its failure.
     is_known: bool,
     invalidated_tags: HashSet<u64>,
@@ -145,12 +147,17 @@ impl Both {
             Step::Get(key) => assert_eq!(self.cache.get(&key), self.rules.get(key), "{key}"),
             Step::Ask(key, lands) => self.ask(key, lands).await,
             Step::Land(result) => {
-                if let Some(&load) = self.rules.loads.keys().next() {
+                let first = self.rules.loads.iter().find(|(_, it)| it.behind.is_none());
+                if let Some((&load, _)) = first {
                     self.land(load, result).await;
                 }
             }
             Step::GiveUp => {
-                let first = self.rules.loads.iter().find(|(_, it)| !it.is_refresh);
+                let loads = &self.rules.loads;
+                let has_next = |number| loads.values().any(|it| it.behind == Some(number));
+                let first = loads.iter().find(|(number, it)| {
+                    !it.is_refresh && it.behind.is_none() && !has_next(**number)
+                });
                 if let Some((&number, load)) = first {
                     for caller in &load.callers {
                         self.callers.remove(caller).unwrap().abort();
@@ -218,8 +225,8 @@ impl Both {
                 self.callers.insert(number, caller);
             }
         }
-        if self.rules.loads.contains_key(&number) {
-            if let Some(result) = lands {
+        if let Some(load) = self.rules.loads.get(&number) {
+            if let Some(result) = lands.filter(|_| load.behind.is_none()) {
                 self.land(number, result).await;
             }
         } else {
@@ -232,11 +239,24 @@ impl Both {
         let result = result.map(|()| number).map_err(|()| number);
         self.senders.remove(&number).unwrap().send(result).unwrap();
         settle().await;
-        let (callers, expected) = self.rules.land(number, result);
-        for caller in callers {
-            let caller = self.callers.remove(&caller).unwrap();
-            assert!(caller.is_finished());
-            assert_eq!(outcome(caller).await, expected);
+        let mut landed = vec![number];
+        while let Some(number) = landed.pop() {
+            let invalidated = self.rules.loads[&number].invalidated_tags.clone();
+            let (callers, expected) = self.rules.land(number, result);
+            for caller in callers {
+                let caller = self.callers.remove(&caller).unwrap();
+                assert!(caller.is_finished());
+                assert_eq!(outcome(caller).await, expected);
+            }
+            for (&next, load) in &mut self.rules.loads {
+                if load.behind == Some(number) {
+                    load.behind = None;
+                    if !result.is_ok_and(|it| invalidated.contains(&(it % 3))) {
+                        landed.push(next);
+                        assert!(self.senders.remove(&next).unwrap().is_closed());
+                    }
+                }
+            }
         }
     }
 
@@ -261,11 +281,13 @@ impl Map {
                 held = Some(it.held);
             }
         }
-        let mut joined = self
+        // A load that may not be joined for its tags alone is as good as any for a refresh.
+        let is_underway = |it: &Load| it.is_joined || (it.is_stored && held.is_some());
+        let mut underway = self
             .loads
             .values_mut()
-            .filter(|it| it.key == key && it.is_joined);
-        match (joined.next(), held) {
+            .filter(|it| it.key == key && is_underway(it));
+        match (underway.next(), held) {
             (_, Some(held)) if !is_due => Answer::Now(held),
             (Some(_), Some(held)) => Answer::Now(held),
             (None, Some(held)) => {
@@ -284,7 +306,13 @@ impl Map {
     }
 
     fn begin(&mut self, key: u64, number: u64, is_refresh: bool) {
-        // It takes the place of one that nobody may join.
+        // It takes the place of one that nobody may join, and waits for it if that is for its tags alone.
+        let older = self
+            .loads
+            .iter()
+            .find(|(_, it)| it.key == key && it.is_stored);
+        let behind = older.map(|(number, _)| *number);
+        assert!(behind.is_none() || !is_refresh);
         self.disown(key);
         let load = Load {
             key,
@@ -292,6 +320,7 @@ impl Map {
             is_joined: true,
             is_stored: true,
             is_known: true,
+            behind,
             invalidated_tags: HashSet::new(),
             callers: if is_refresh { vec![] } else { vec![number] },
         };
@@ -359,7 +388,7 @@ async fn outcome(caller: JoinHandle<Result<u64, LoadFailed>>) -> Result<u64, u64
 
 /// All that can run has run.
 async fn settle() {
-    for _ in 0..5 {
+    for _ in 0..20 {
         tokio::task::yield_now().await;
     }
 }

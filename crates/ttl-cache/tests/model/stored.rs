@@ -16,7 +16,7 @@ use shuttle::{
 };
 
 use crate::{
-    boarding::Place,
+    boarding::{Older, Place},
     calendar::Ticket,
     desk::{Desk, Landing, Outcome},
     limits::Limits,
@@ -127,6 +127,8 @@ struct World {
 struct Flying {
     world: Arc<World>,
     ticket: Ticket,
+    /// What it waits for, and takes if it is good.
+    older: Option<Older<u64>>,
     seen: Option<u64>,
     is_landed: bool,
 }
@@ -224,10 +226,11 @@ impl World {
             None => Some(match self.desk.board(HASH, &1, || NOW) {
                 Place::Found(outcome) => Err(outcome),
                 Place::Aboard(passenger) => Ok(passenger),
-                Place::Vacant(vacant) => Ok(vacant.begin(1, false, |ticket| {
+                Place::Vacant(vacant) => Ok(vacant.begin(1, false, |ticket, older| {
                     Box::pin(Flying {
                         world: Arc::clone(self),
                         ticket,
+                        older,
                         seen: None,
                         is_landed: false,
                     })
@@ -290,7 +293,15 @@ impl Future for Flying {
 }
 
 impl Flying {
-    fn poll_load(&mut self, cx: &Context<'_>) -> Poll<u64> {
+    fn poll_load(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
+        if let Some(older) = &mut self.older {
+            let value = ready!(Pin::new(&mut older.passenger).poll(cx)).expect("no load fails");
+            let stamp = older.stamp;
+            self.older = None;
+            if !self.world.terms().tags.are_invalid(stamp) {
+                return Poll::Ready(value);
+            }
+        }
         if let Some(seen) = self.seen {
             return Poll::Ready(seen);
         }

@@ -22,7 +22,8 @@ pub struct Snapshot {
     pub misses: u64,
     /// Calls that waited for a load which another had begun.
     pub waiters: u64,
-    /// Loads that brought an answer.
+    /// Loads that brought an answer. After an invalidation by tag, what was taken over from an older load
+    /// counts once more.
     pub loaded: u64,
     /// Loads that failed.
     pub failed: u64,

@@ -144,7 +144,7 @@ where
     /// another if it has.
     pub fn invalidate_tag(&self, tag: &str) {
         self.shared.desk.invalidate_tag(tag);
-        event::invalidated(self.name(), "tag");
+        event::invalidated(self.name(), "by tag");
     }
 
     /// Removes the values of which `predicate` says so, and says how many; it looks at all, of which it

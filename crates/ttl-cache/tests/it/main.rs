@@ -8,6 +8,7 @@ mod reference;
 mod room;
 mod staleness;
 mod stress;
+mod values;
 
 use std::{
     convert::Infallible,

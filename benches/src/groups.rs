@@ -2,6 +2,7 @@
 
 mod batch;
 mod breaker;
+mod cache;
 mod limits;
 mod pool;
 mod retry;
@@ -17,6 +18,7 @@ pub fn all() -> Vec<Group> {
     vec![
         breaker::group(),
         retry::group(),
+        cache::group(),
         pool::group(),
         batch::group(),
         stack::group(),

@@ -50,6 +50,8 @@ const TABLE: &[Row] = &[
         name: "mainstay-ttl-cache",
         ours: Only(&["mainstay-striped"]),
         others: Only(&[
+            // Of quick_cache: its flights are found by a hash that is known, which std's map cannot.
+            "hashbrown",
             "parking_lot",
             "pin-project-lite",
             "quick_cache",

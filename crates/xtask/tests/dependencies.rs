@@ -153,6 +153,7 @@ const TABLE: &[Row] = &[
             "prost-types",
             "tokio",
             "tonic",
+            "tonic-health",
             "tower",
             "tower-layer",
             "tower-service",

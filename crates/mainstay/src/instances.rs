@@ -186,3 +186,6 @@ impl fmt::Debug for InstanceBody {
         f.debug_struct("InstanceBody").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

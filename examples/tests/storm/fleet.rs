@@ -102,7 +102,7 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
 }
 
 /// The processes that run with the variable `TMPDIR` set to `dir`, which they inherit.
-fn started_with(dir: &Path) -> Vec<u32> {
+pub(crate) fn started_with(dir: &Path) -> Vec<u32> {
     let variable = [b"TMPDIR=", dir.as_os_str().as_encoded_bytes()].concat();
     let processes = std::fs::read_dir("/proc").unwrap();
     let pids = processes.filter_map(|it| it.unwrap().file_name().to_str()?.parse().ok());

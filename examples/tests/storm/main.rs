@@ -7,6 +7,7 @@ mod fleet;
 #[cfg(feature = "peers")]
 mod go;
 mod kills;
+mod leftovers;
 mod outage;
 mod restarts;
 mod stopped;

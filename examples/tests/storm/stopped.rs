@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request};
 
-use crate::fleet::{Fleet, plugin, signal};
+use crate::fleet::{Fleet, plugin, signal, started_with};
 
 const DEADLINE: Duration = Duration::from_secs(3);
 /// What timers, and a machine with a lot else to do, may add to it.
@@ -81,4 +81,20 @@ async fn a_stopped_instance_is_replaced_and_its_calls_end_by_their_deadline() {
         assert!(stopped.elapsed() < Duration::from_secs(20), "it stays");
     }
     fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_ends_when_all_processes_have() {
+    let fleet = Fleet::started(
+        |_| plugin().with_stop_within(Duration::from_millis(200)),
+        |it| it,
+    )
+    .await;
+    for pid in fleet.pids() {
+        signal(pid, Signal::STOP);
+    }
+    let drained = fleet.instances.drain(Duration::from_millis(100)).await;
+    drained.expect("no call had to be broken off");
+    assert_eq!(fleet.pids(), [0; 0]);
+    assert_eq!(started_with(fleet.dir.path()), [0; 0]);
 }

@@ -1,5 +1,6 @@
 //! Everything that stands between a generated client and a service, in one value.
 
+mod attempt;
 mod call;
 mod counts;
 mod head;

@@ -1,6 +1,5 @@
 //! One call, from layer to layer.
 
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,51 +15,40 @@ use tonic::codegen::StdError as BoxError;
 use tower_service::Service;
 
 use super::Stack;
+use super::attempt::{Ended, late};
 use super::counts::Counted;
-use super::head::{Attempt, Head};
+use super::head::Head;
 use super::timer::Timer;
-use crate::body::{Held, Hold, Recorder, Timed, Watch};
-use crate::deadline::{Deadline, Expired};
+use crate::body::{Held, Recorder, Timed, Watch};
+use crate::deadline::Deadline;
 use crate::limit::Slot;
 use crate::method::Method;
 use crate::outcome::{Cause, Code, Outcome, Processed};
 use crate::{judge, refusal, status};
 
 /// What a call is, and what it has got so far; all of which it gives up when it is dropped.
-struct Running<B: IntoIterator, G: Budget> {
-    stack: Arc<Stack<B, G>>,
-    method: Method,
-    began: Instant,
-    deadline: Option<Deadline>,
-    slot: Option<Slot>,
-    head: Head,
-    recorder: Recorder,
+pub(super) struct Running<B: IntoIterator, G: Budget> {
+    pub(super) stack: Arc<Stack<B, G>>,
+    pub(super) method: Method,
+    pub(super) began: Instant,
+    pub(super) deadline: Option<Deadline>,
+    pub(super) slot: Option<Slot>,
+    pub(super) head: Head,
+    pub(super) recorder: Recorder,
     /// None if each call is sent once.
-    engine: Option<Engine<B, G>>,
+    pub(super) engine: Option<Engine<B, G>>,
     /// Whether the next attempt is one that the engine has decided on.
-    is_again: bool,
+    pub(super) is_again: bool,
     /// How many attempts may have run, and ended with their connections.
-    lost: u32,
+    pub(super) lost: u32,
     /// Since when no attempt has been sent any more.
-    unsent_since: Option<Instant>,
-    counted: Counted,
+    pub(super) unsent_since: Option<Instant>,
+    pub(super) counted: Counted,
 }
 
 /// How long a call that cannot be sent is tried again. As long as it waits for an instance: one that
 /// has no deadline is to fail, too, if nobody is there.
 const UNSENT_FOR: Duration = Duration::from_secs(1);
-
-/// How an attempt ended.
-enum Ended<R> {
-    /// With an answer that can still be forgotten for that of another attempt.
-    Judged(Response<Body>, Outcome),
-    /// Without one.
-    Failed(Status, Outcome),
-    /// With an answer that the caller has from now on.
-    Committed(Response<Held<R>>, Option<Permit>),
-    /// It was not made, and no other will be.
-    Refused(Status),
-}
 
 pub(super) async fn run<S, R, B, G>(
     stack: Arc<Stack<B, G>>,
@@ -139,100 +127,6 @@ where
             self.slot = Some(slot.map_err(full)?);
         }
         Ok(())
-    }
-
-    async fn attempt<S, R>(&mut self, service: &mut S, timer: &mut Timer<'_>) -> Ended<R>
-    where
-        S: Service<Request<Body>, Response = Response<R>>,
-        S::Error: Into<BoxError>,
-        R: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
-    {
-        // Until there is an instance nobody is to blame for the time that it takes, and so neither
-        // breaker nor attempt has begun.
-        match timer.race(poll_fn(|cx| service.poll_ready(cx))).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return refused(error.into()),
-            Err(expired) => return Ended::Refused(late(expired)),
-        }
-        let permit = match self.stack.circuit.as_ref().map(|it| it.admit()) {
-            Some(Ok(permit)) => Some(permit),
-            Some(Err(open)) => return refused(Box::new(open)),
-            None => None,
-        };
-        let now = Instant::now();
-        let mut deadline = timer.begin(self.stack.attempt_timeout, now);
-        if self.method.streams_responses() {
-            // The attempt is over with its headers, and the server is to go on.
-            deadline = self.deadline;
-        }
-        let Some(request) = self.request(deadline, now) else {
-            // Nobody decides for another attempt then.
-            return Ended::Refused(Status::internal("there is nothing left to send again"));
-        };
-        let mut response = match timer.race(service.call(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return self.failed(error.into(), permit),
-            Err(expired) => return self.failed(Box::new(expired), permit),
-        };
-        if let Some((status, outcome)) = status::refused_by_http(&response) {
-            settle(permit, outcome);
-            return Ended::Failed(status, outcome);
-        }
-        if self.method.streams_responses() {
-            return match status::told(response.headers_mut()) {
-                Some(outcome) => judged(response, outcome, permit),
-                None => Ended::Committed(response.map(Held::nothing_of), permit),
-            };
-        }
-        match timer.race(Hold::new(response, self.stack.hold)).await {
-            Ok(judged) => match judged.outcome {
-                Some(outcome) => self::judged(judged.response, outcome, permit),
-                None => Ended::Committed(judged.response, permit),
-            },
-            Err(expired) => self.failed(Box::new(expired), permit),
-        }
-    }
-
-    fn request(&mut self, deadline: Option<Deadline>, now: Instant) -> Option<Request<Body>> {
-        if std::mem::take(&mut self.is_again)
-            && let Some(engine) = &mut self.engine
-        {
-            engine.begin();
-        }
-        self.counted.attempt();
-        let attempts = self.engine.as_ref().map_or(1, Engine::attempt);
-        let attempt = Attempt {
-            deadline,
-            previous: attempts - 1 + self.lost,
-        };
-        let replay = self.recorder.attempt()?;
-        self.head.request(attempt, Body::new(replay), now)
-    }
-
-    /// There is no answer. The caller's own failure comes first: it is why there is none.
-    #[cold]
-    fn failed<R>(&mut self, error: BoxError, permit: Option<Permit>) -> Ended<R> {
-        let was_asked = self.recorder.withdraw();
-        if let Some(status) = self.recorder.failure() {
-            let outcome = Outcome::new(status::code(status.code()), Cause::Request);
-            settle(permit, outcome);
-            return Ended::Failed(status, outcome);
-        }
-        if refusal::find(&*error).is_some() && !error.is::<Expired>() {
-            settle(permit, Outcome::new(Code::Unavailable, Cause::Other));
-            return refused(error);
-        }
-        let mut outcome = status::failed(&*error);
-        if !was_asked {
-            outcome = outcome.without_body(self.method.streams_requests());
-        }
-        settle(permit, outcome);
-        let status = match error.downcast::<Expired>() {
-            Ok(expired) => late(*expired),
-            Err(error) if outcome.cause == Cause::Connection => status::lost(error),
-            Err(error) => status::status(outcome.code, error),
-        };
-        Ended::Failed(status, outcome)
     }
 
     /// Whether there is to be another attempt, once it is time for it.
@@ -334,29 +228,8 @@ where
     }
 }
 
-fn judged<R, T>(response: Response<T>, outcome: Outcome, permit: Option<Permit>) -> Ended<R>
-where
-    T: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    settle(permit, outcome);
-    match outcome.cause {
-        Cause::Deadline => Ended::Failed(status::found_late(), outcome),
-        _ => Ended::Judged(response.map(Body::new), outcome),
-    }
-}
-
-fn settle(permit: Option<Permit>, outcome: Outcome) {
+pub(super) fn settle(permit: Option<Permit>, outcome: Outcome) {
     if let Some(permit) = permit {
         permit.settle(judge::verdict(outcome));
     }
-}
-
-fn late(expired: Expired) -> Status {
-    refusal::status(&refusal::of(&expired), Box::new(expired))
-}
-
-#[cold]
-fn refused<R>(error: BoxError) -> Ended<R> {
-    let refusal = refusal::of(&*error);
-    Ended::Refused(refusal::status(&refusal, error))
 }

@@ -85,10 +85,10 @@ pub use instances::{
     InstanceBody, InstanceCall, InstanceSnapshot, Instances, InstancesSnapshot, NotCallable,
     Supervisor,
 };
-pub use limit::{ConcurrencyLimit, Full};
+pub use limit::{ConcurrencyLimit, Full, LimitSnapshot};
 pub use method::{InvalidDescriptors, Method, Methods};
 pub use snapshot::Snapshot;
-pub use stack::{Call, Calls, Stack, Stacked};
+pub use stack::{Call, Calls, InvalidStack, Stack, Stacked};
 
 // What the stack is made of, to choose other parts.
 pub use mainstay_circuit_breaker as circuit_breaker;

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,8 +16,21 @@ use tokio::time::timeout;
 #[must_use]
 pub struct ConcurrencyLimit {
     semaphore: Arc<Semaphore>,
+    refused: Arc<AtomicU64>,
     max: NonZeroU32,
     wait_within: Duration,
+}
+
+/// A [`ConcurrencyLimit`] at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LimitSnapshot {
+    /// How many calls there may be at a time.
+    pub max: NonZeroU32,
+    /// How many there are.
+    pub in_use: u32,
+    /// How many were refused so far.
+    pub refused: u64,
 }
 
 /// The right to make one call.
@@ -40,6 +54,7 @@ impl ConcurrencyLimit {
         let permits = usize::try_from(max.get()).unwrap_or(usize::MAX);
         Self {
             semaphore: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            refused: Arc::default(),
             max,
             wait_within: Duration::from_secs(1),
         }
@@ -57,6 +72,17 @@ impl ConcurrencyLimit {
         self.max
     }
 
+    /// How it is.
+    #[must_use]
+    pub fn snapshot(&self) -> LimitSnapshot {
+        let free = u32::try_from(self.semaphore.available_permits()).unwrap_or(u32::MAX);
+        LimitSnapshot {
+            max: self.max,
+            in_use: self.max.get().saturating_sub(free),
+            refused: self.refused.load(Relaxed),
+        }
+    }
+
     pub(crate) async fn enter(&self) -> Result<Slot, Full> {
         if let Ok(permit) = Arc::clone(&self.semaphore).try_acquire_owned() {
             return Ok(Slot { permit });
@@ -65,10 +91,13 @@ impl ConcurrencyLimit {
         match timeout(self.wait_within, waiting).await {
             Ok(Ok(permit)) => Ok(Slot { permit }),
             // It is never closed.
-            Ok(Err(_)) | Err(_) => Err(Full {
-                max: self.max,
-                waited: self.wait_within,
-            }),
+            Ok(Err(_)) | Err(_) => {
+                self.refused.fetch_add(1, Relaxed);
+                Err(Full {
+                    max: self.max,
+                    waited: self.wait_within,
+                })
+            }
         }
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use mainstay_circuit_breaker as circuit_breaker;
 
 use crate::instances::InstancesSnapshot;
+use crate::limit::LimitSnapshot;
 use crate::stack::Calls;
 
 /// A [`Stack`](crate::Stack) at one moment.
@@ -13,6 +14,8 @@ pub struct Snapshot {
     pub name: Option<Arc<str>>,
     /// What the calls through it came to.
     pub calls: Calls,
+    /// The limit of calls at a time, if there is one.
+    pub limit: Option<LimitSnapshot>,
     /// How many bytes of requests are kept at the moment, to be sent again if need be.
     pub requests_kept: usize,
     /// The circuit, if there is one.

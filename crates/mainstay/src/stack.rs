@@ -65,6 +65,10 @@ pub struct Stack<B = ExponentialBackoff, G = GrpcThrottle> {
     instances: Option<Instances>,
 }
 
+/// A value that no stack can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidStack(&'static str);
+
 /// As grpc-java has it.
 const RECORD: usize = 1 << 20;
 const RECORD_IN_ALL: usize = 16 << 20;
@@ -121,9 +125,17 @@ impl<B, G> Stack<B, G> {
     ///
     /// A stream that has a deadline fails when it is read after that; one that is neither read nor dropped
     /// keeps what it holds.
-    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+    ///
+    /// Methods that are not known count as streams.
+    ///
+    /// # Errors
+    /// If it is zero.
+    pub fn with_timeout(mut self, timeout: Duration) -> Result<Self, InvalidStack> {
+        if timeout.is_zero() {
+            return Err(InvalidStack("the time of a call must not be zero"));
+        }
         self.timeout = Some(timeout);
-        self
+        Ok(self)
     }
 
     /// A call takes as long as it takes, unless its request brings a `grpc-timeout`.
@@ -184,9 +196,15 @@ impl<B, G> Stack<B, G> {
 
     /// How long one attempt may take, from when it has a connection to its answer: the whole answer
     /// of methods that give one message, the headers of others.
-    pub const fn with_attempt_timeout(mut self, timeout: Duration) -> Self {
+    ///
+    /// # Errors
+    /// If it is zero.
+    pub fn with_attempt_timeout(mut self, timeout: Duration) -> Result<Self, InvalidStack> {
+        if timeout.is_zero() {
+            return Err(InvalidStack("the time of an attempt must not be zero"));
+        }
         self.attempt_timeout = Some(timeout);
-        self
+        Ok(self)
     }
 
     /// How much of a request is kept for another attempt, in bytes: of one call (1 MiB by default), and
@@ -211,6 +229,12 @@ impl<B, G> Stack<B, G> {
         self.circuit.as_ref()
     }
 
+    /// The plan of its retries, whose budget can be asked for what is left of it.
+    #[must_use]
+    pub const fn retries(&self) -> Option<&Plan<B, G>> {
+        self.retries.as_ref()
+    }
+
     /// Around the instances of a plugin, which its snapshots then speak of too.
     pub fn over(&self, instances: &Instances) -> Stacked<Instances, B, G>
     where
@@ -228,6 +252,7 @@ impl<B, G> Stack<B, G> {
         Snapshot {
             name: self.name.clone(),
             calls: self.counts.snapshot(),
+            limit: self.limit.as_ref().map(ConcurrencyLimit::snapshot),
             requests_kept: self.memory.used(),
             circuit: self.circuit.as_ref().map(Circuit::snapshot),
             instances: self.instances.as_ref().map(Instances::snapshot),
@@ -267,6 +292,15 @@ impl<B, G> Stack<B, G> {
     }
 }
 
+impl fmt::Display for InvalidStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for InvalidStack {}
+
+/// For services that are [`Clone`]: each call takes a clone, which it gets ready for itself.
 impl<S, B, G> Layer<S> for Stack<B, G>
 where
     B: Clone,

@@ -104,3 +104,61 @@ async fn one_that_dies_before_its_first_answer_is_reported_with_its_last_words()
         status.message()
     );
 }
+
+/// A health service where the plugin's line says that it listens, for as long as the test lasts.
+fn healthy(path: &std::path::Path) -> tonic_health::server::HealthReporter {
+    let listener = UnixListener::bind(path).unwrap();
+    let (health, service) = tonic_health::server::health_reporter();
+    let incoming = futures_util::stream::unfold(listener, |listener| async move {
+        Some((listener.accept().await.map(|it| it.0), listener))
+    });
+    let server = tonic::transport::Server::builder().add_service(service);
+    tokio::spawn(server.serve_with_incoming(incoming));
+    health
+}
+
+#[tokio::test]
+async fn one_that_does_not_serve_is_not_called_and_one_that_stops_to_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let health = healthy(&path);
+    let serving = |it| health.set_service_status("plugin", it);
+    serving(tonic_health::ServingStatus::NotServing).await;
+    let script = format!("echo '1|1|unix|{}|grpc'; sleep 1000", path.display());
+    let message = told(shell(&script).start()).await.message().to_owned();
+    assert!(
+        message.ends_with("the plugin says that it does not serve"),
+        "{message}"
+    );
+
+    serving(tonic_health::ServingStatus::Serving).await;
+    let often = Duration::from_millis(20);
+    let instances = shell(script).with_health_every(often).unwrap().start();
+    instances.ready().await.unwrap();
+    let first = instances.snapshot().running[0].pid;
+    serving(tonic_health::ServingStatus::NotServing).await;
+    let begun = Instant::now();
+    loop {
+        let snapshot = instances.snapshot();
+        if snapshot
+            .pool
+            .closed(mainstay_conn_pool::CloseReason::CheckFailed)
+            > 0
+        {
+            break;
+        }
+        assert!(begun.elapsed() < 20 * SECOND, "{snapshot:?}");
+        // A real sleep: checks are made by the clock, and answered by a socket.
+        tokio::time::sleep(often).await;
+    }
+    serving(tonic_health::ServingStatus::Serving).await;
+    while instances
+        .snapshot()
+        .running
+        .iter()
+        .all(|it| it.pid == first)
+    {
+        assert!(begun.elapsed() < 20 * SECOND, "it is not replaced");
+        tokio::time::sleep(often).await;
+    }
+}

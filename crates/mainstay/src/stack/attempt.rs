@@ -16,7 +16,7 @@ use super::head::Attempt;
 use super::timer::Timer;
 use crate::body::{Held, Hold};
 use crate::deadline::{Deadline, Expired};
-use crate::outcome::{Cause, Code, Outcome};
+use crate::outcome::{Cause, Code, Outcome, Processed};
 use crate::{refusal, status};
 
 /// How an attempt ended.
@@ -56,6 +56,7 @@ where
             None => None,
         };
         let now = Instant::now();
+        self.sent = now;
         let mut deadline = timer.begin(self.stack.attempt_timeout, now);
         if self.method.streams_responses() {
             // The attempt is over with its headers, and the server is to go on.
@@ -76,13 +77,13 @@ where
         }
         if self.method.streams_responses() {
             return match status::told(response.headers_mut()) {
-                Some(outcome) => judged(response, outcome, permit),
+                Some(outcome) => judged(response, self.without_blame(outcome), permit),
                 None => Ended::Committed(response.map(Held::nothing_of), permit),
             };
         }
         match timer.race(Hold::new(response, self.stack.hold)).await {
             Ok(judged) => match judged.outcome {
-                Some(outcome) => self::judged(judged.response, outcome, permit),
+                Some(outcome) => self::judged(judged.response, self.without_blame(outcome), permit),
                 None => Ended::Committed(judged.response, permit),
             },
             Err(expired) => self.failed(Box::new(expired), permit),
@@ -122,6 +123,10 @@ where
         if !was_asked {
             outcome = outcome.without_body(self.method.streams_requests());
         }
+        let expired = error.downcast_ref::<Expired>();
+        if expired.is_some_and(|it| !it.is_of_attempt()) && outcome.processed == Processed::Maybe {
+            outcome = self.without_blame(outcome);
+        }
         settle(permit, outcome);
         let status = match error.downcast::<Expired>() {
             Ok(expired) => late(*expired),
@@ -137,10 +142,11 @@ where
     T: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     settle(permit, outcome);
-    match outcome.cause {
-        Cause::Deadline => Ended::Failed(status::found_late(), outcome),
-        _ => Ended::Judged(response.map(Body::new), outcome),
+    let is_late = matches!(outcome.cause, Cause::Deadline | Cause::Other);
+    if is_late {
+        return Ended::Failed(status::found_late(), outcome);
     }
+    Ended::Judged(response.map(Body::new), outcome)
 }
 
 pub(super) fn late(expired: Expired) -> Status {

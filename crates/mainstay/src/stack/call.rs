@@ -43,6 +43,8 @@ pub(super) struct Running<B: IntoIterator, G: Budget> {
     pub(super) lost: u32,
     /// Since when no attempt has been sent any more.
     pub(super) unsent_since: Option<Instant>,
+    /// When the attempt that is under way was sent.
+    pub(super) sent: Instant,
     pub(super) counted: Counted,
 }
 
@@ -113,9 +115,25 @@ where
             is_again: false,
             lost: 0,
             unsent_since: None,
+            sent: now,
             counted: stack.counts.begin(),
             stack,
         }
+    }
+
+    /// The outcome of an attempt, without blame for the time that others took.
+    ///
+    /// A call that has waited in a queue for most of its time has little left for its service, which is not
+    /// to be judged by what it could not do.
+    pub(super) fn without_blame(&self, outcome: Outcome) -> Outcome {
+        let Some(deadline) = self.deadline.map(Deadline::instant) else {
+            return outcome;
+        };
+        let [in_all, of_service] = [self.began, self.sent].map(|it| deadline - it);
+        if outcome.cause == Cause::Deadline && of_service < in_all / 2 {
+            return Outcome::new(outcome.code, Cause::Other);
+        }
+        outcome
     }
 
     /// Waits for its turn, if there are many calls.
@@ -213,7 +231,11 @@ where
         if let Some(engine) = &mut engine {
             engine.commit();
         }
-        let tell = move |outcome| {
+        let tell = move |mut outcome: Outcome| {
+            if outcome.cause == Cause::Deadline {
+                // It has begun, and gone on for as long as it might: that is no failure.
+                outcome.cause = Cause::Other;
+            }
             settle(permit, outcome);
             if let Some(engine) = &mut engine {
                 let said = judge::again(outcome, method.is_idempotent(), stack.codes);

@@ -29,7 +29,12 @@ use crate::snapshot::Snapshot;
 ///
 /// # Errors
 /// Statuses, whose sources say what was refused or what failed. A service below that fails to get ready
-/// is broken for good, as tower has it: that call fails, and is not tried again.
+/// is broken for good, as tower has it: that call fails, and is not tried again. Of several attempts it is
+/// the last that is told of, also if that was refused.
+///
+/// # Panics
+/// Outside of tokio's runtime. A panic of the service, or of a budget of yours, goes on to the caller, and
+/// nothing is left of the call.
 pub struct Stacked<S, B = ExponentialBackoff, G = GrpcThrottle> {
     stack: Arc<Stack<B, G>>,
     service: S,

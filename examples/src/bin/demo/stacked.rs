@@ -1,7 +1,7 @@
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
-use mainstay::retry_backoff::{GrpcThrottle, Plan};
+use mainstay::retry_backoff::GrpcThrottle;
 use mainstay::{Instances, Method, Methods, Stack, Supervisor};
 use mainstay_plugin::Launcher;
 use tower::util::BoxCloneService;
@@ -13,9 +13,6 @@ use crate::host::{Client, Host, INSTANCES, Snapshot};
 /// well: longer than by default, since a machine may have to start ten processes a second besides much
 /// else.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// As the stack has it by default.
-const ATTEMPTS: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
 /// What a success adds to the throttle of retries, in tokens, as by default. A failure takes one.
 const TOKEN_RATIO: f64 = 0.1;
@@ -55,8 +52,8 @@ impl Stacked {
         let tokens = NonZeroU32::from(callers).saturating_mul(TOKENS_PER_CALLER);
         let throttle = GrpcThrottle::new(tokens.min(MOST_TOKENS), TOKEN_RATIO)?;
         let stack = Stack::new(methods)
-            .with_retries(Plan::new(ATTEMPTS).with_budget(throttle))
-            .with_attempt_timeout(attempt_timeout);
+            .with_budget(throttle)
+            .with_attempt_timeout(attempt_timeout)?;
         Ok(Self {
             service: stack.over(&instances),
             instances,

@@ -76,7 +76,10 @@ async fn the_server_is_told_the_time_that_is_left() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_brings_no_deadline_gets_one_unless_it_streams() {
     let service = Scripted::new([Does::Answers(Code::Ok)]);
-    let stacked = stack().with_timeout(ms(2_000)).layer(service.clone());
+    let stacked = stack()
+        .with_timeout(ms(2_000))
+        .unwrap()
+        .layer(service.clone());
     for path in [GET, ADD, WATCH, "/shop.v1.Cart/Unknown"] {
         let _ = stacked.clone().call(request(path)).await;
     }

@@ -27,7 +27,8 @@ async fn breaker_and_attempt_begin_when_there_is_an_instance() {
     service.ready_after = ms(2_000);
     let stack = stack()
         .with_circuit(brittle())
-        .with_attempt_timeout(ms(100));
+        .with_attempt_timeout(ms(100))
+        .unwrap();
     let stacked = stack.layer(service.clone());
     for _ in 0..3 {
         call(&stacked, request(GET)).await.unwrap();
@@ -177,4 +178,100 @@ async fn a_snapshot_says_what_became_of_the_calls() {
         in_flight, dropped, ..
     } = stack.snapshot().calls;
     assert_eq!([in_flight, dropped], [0, 1]);
+}
+
+/// Those that have waited for long have no time left for it.
+#[tokio::test(start_paused = true)]
+async fn calls_that_were_late_in_a_queue_do_not_open_the_circuit() {
+    let limit = ConcurrencyLimit::new(n(1));
+    let stack = stack().with_concurrency_limit(limit);
+    let stacked = stack.layer(Scripted::new([Does::After(ms(10), Code::Ok)]));
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..400 {
+        let stacked = stacked.clone();
+        calls.spawn(async move { call(&stacked, request_within(GET, "200m")).await });
+        sleep(ms(7)).await;
+    }
+    let mut late = 0;
+    while let Some(done) = calls.join_next().await {
+        if let Err(status) = done.unwrap() {
+            assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+            late += 1;
+        }
+    }
+    assert!(late > 50, "{late}");
+    assert_eq!(stack.circuit().unwrap().snapshot().openings, 0);
+    // Nor does the throttle hold it against the service.
+    let failing = [Does::Answers(Code::Unavailable), Does::Answers(Code::Ok)];
+    call(&stack.layer(Scripted::new(failing)), request(GET))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_hangs_opens_the_circuit_by_the_deadlines_of_its_calls() {
+    let stack = stack();
+    let stacked = stack.layer(Scripted::new([Does::Hangs]));
+    for _ in 0..20 {
+        let late = call(&stacked, request_within(ADD, "100m"))
+            .await
+            .unwrap_err();
+        assert_eq!(late.code(), Code::DeadlineExceeded);
+    }
+    assert_eq!(stack.circuit().unwrap().snapshot().openings, 1);
+}
+
+/// One that follows a deadline on purpose, such as a watch, would open it all the time.
+#[tokio::test(start_paused = true)]
+async fn streams_that_last_until_their_deadline_do_not_open_the_circuit() {
+    let stack = stack();
+    let mut stacked = stack.layer(Scripted::new([Does::Streams(ms(30))]));
+    for _ in 0..30 {
+        let late = status(stacked.call(request_within(WATCH, "100m")).await).await;
+        assert_eq!(late.unwrap_err().code(), Code::DeadlineExceeded);
+    }
+    assert_eq!(stack.circuit().unwrap().snapshot().openings, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_keeps_its_turn_while_it_waits_to_be_tried_again() {
+    let limit = ConcurrencyLimit::new(n(1)).with_wait_within(Duration::ZERO);
+    let waits = Plan::new(n(2)).with_backoff([ms(500)]);
+    let stack = stack().with_concurrency_limit(limit).with_retries(waits);
+    let script = [Does::Answers(Code::Unavailable), Does::Answers(Code::Ok)];
+    let stacked = stack.layer(Scripted::new(script));
+    let first = tokio::spawn({
+        let stacked = stacked.clone();
+        async move { call(&stacked, request(GET)).await }
+    });
+    sleep(ms(100)).await;
+    let full = call(&stacked, request(GET)).await.unwrap_err();
+    assert_eq!(full.code(), Code::ResourceExhausted);
+    let snapshot = stack.snapshot().limit.unwrap();
+    assert_eq!((snapshot.in_use, snapshot.refused), (1, 1));
+    first.await.unwrap().unwrap();
+    assert_eq!(stack.snapshot().limit.unwrap().in_use, 0);
+}
+
+/// The whole of the one answer, and not only its headers.
+#[tokio::test(start_paused = true)]
+async fn the_time_of_an_attempt_is_for_its_whole_answer() {
+    let script = [
+        Does::Streams(Duration::from_secs(3_600)),
+        Does::Answers(Code::Ok),
+    ];
+    let stack = stack().with_attempt_timeout(ms(100)).unwrap();
+    let service = Scripted::new(script);
+    call(&stack.layer(service.clone()), request(GET))
+        .await
+        .unwrap();
+    assert_eq!(service.calls(), 2);
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let none = stack().with_timeout(Duration::ZERO).unwrap_err();
+    assert_eq!(none.to_string(), "the time of a call must not be zero");
+    let none = stack().with_attempt_timeout(Duration::ZERO).unwrap_err();
+    assert_eq!(none.to_string(), "the time of an attempt must not be zero");
 }

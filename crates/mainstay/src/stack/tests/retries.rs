@@ -109,6 +109,7 @@ async fn a_hanging_attempt_is_left_for_another_if_that_does_no_harm() {
     let script = [Does::Hangs, Does::Answers(Code::Ok)];
     let stack = stack()
         .with_attempt_timeout(ms(100))
+        .unwrap()
         .with_retries(at_once(3));
     let service = Scripted::new(script);
     let begun = Instant::now();
@@ -291,7 +292,10 @@ async fn a_backoff_may_take_longer_than_an_attempt() {
         Does::Answers(Code::Unavailable),
         Does::After(ms(50), Code::Ok),
     ];
-    let stack = stack().with_retries(waits).with_attempt_timeout(ms(100));
+    let stack = stack()
+        .with_retries(waits)
+        .with_attempt_timeout(ms(100))
+        .unwrap();
     let begun = Instant::now();
     call(&stack.layer(Scripted::new(script)), request(GET))
         .await
@@ -326,6 +330,7 @@ async fn an_attempt_has_its_time_also_if_its_call_has_no_end() {
     let service = Scripted::new([Does::Hangs]);
     let stack = stack()
         .with_attempt_timeout(ms(100))
+        .unwrap()
         .with_retries(at_once(3));
     let late = call(&stack.layer(service.clone()), request(WATCH))
         .await

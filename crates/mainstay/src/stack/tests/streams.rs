@@ -80,6 +80,7 @@ async fn a_stream_is_not_told_that_it_has_no_longer_than_an_attempt() {
     let service = Scripted::new([Does::Streams(ms(400))]);
     let mut stacked = stack()
         .with_attempt_timeout(ms(1_000))
+        .unwrap()
         .layer(service.clone());
     let stream = stacked.call(request_within(WATCH, "60S")).await.unwrap();
     let (at, headers) = service.heads.lock().unwrap()[0].clone();

@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
+use crate::header;
+
 pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// When a call ends, whatever it has come to.
@@ -34,7 +36,7 @@ impl Deadline {
 
     /// What a request says that came, or is to go, at the time `now`.
     pub(crate) fn of(headers: &HeaderMap, now: Instant) -> Said {
-        let Some(timeout) = headers.get(TIMEOUT) else {
+        let Some(timeout) = header::find(headers, &TIMEOUT) else {
             return Said::Nothing;
         };
         let deadline = parse(timeout.as_bytes()).and_then(|it| now.checked_add(it));
@@ -49,12 +51,12 @@ impl Deadline {
         self.0.saturating_duration_since(now)
     }
 
-    /// Tells the other side what is left of it.
-    pub(crate) fn put(self, headers: &mut HeaderMap, now: Instant) {
+    /// Tells the other side what is left of it; `is_whole` says that it is all that there was.
+    pub(crate) fn put(self, headers: &mut HeaderMap, now: Instant, is_whole: bool) {
         let mut timeout = format(self.remaining(now));
-        // It is no secret, but never the same: so it is kept out of the table of headers that have been
-        // sent, where it would take the place of others and be looked for in vain.
-        timeout.set_sensitive(true);
+        // A part of it is no secret, but never the same: so it is kept out of the table of headers that
+        // have been sent, where it would take the place of others and be looked for in vain.
+        timeout.set_sensitive(!is_whole);
         headers.insert(TIMEOUT, timeout);
     }
 }

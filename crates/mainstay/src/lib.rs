@@ -67,6 +67,7 @@ mod connection;
 mod deadline;
 #[cfg(test)]
 mod end_to_end;
+mod header;
 mod instances;
 mod judge;
 mod limit;

@@ -16,6 +16,7 @@ use tonic::{ConnectError, Status, TimeoutExpired};
 
 use crate::connection::{Closed, NeverLeft};
 use crate::deadline::Expired;
+use crate::header;
 use crate::outcome::{Cause, Code, Outcome, Processed, Pushback};
 
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
@@ -71,7 +72,7 @@ pub(crate) struct NoStatus(StatusCode);
 ///
 /// Details that are not base64 are taken out of them, since tonic's clients panic over such.
 pub(crate) fn told(headers: &mut HeaderMap) -> Option<Outcome> {
-    let code = Code::parse(headers.get(Status::GRPC_STATUS)?.as_bytes());
+    let code = Code::parse(header::find(headers, &Status::GRPC_STATUS)?.as_bytes());
     let outcome = Outcome::new(code, Cause::Answer);
     if headers.len() == 1 {
         return Some(outcome);
@@ -106,8 +107,7 @@ fn is_timer(headers: &HeaderMap) -> bool {
 /// there is nothing in its body for a client of gRPC.
 pub(crate) fn refused_by_http<B>(response: &Response<B>) -> Option<(Status, Outcome)> {
     let headers = response.headers();
-    let is_foreign = headers
-        .get(CONTENT_TYPE)
+    let is_foreign = header::find(headers, &CONTENT_TYPE)
         .is_some_and(|it| !it.as_bytes().starts_with(b"application/grpc"));
     let status = response.status();
     if (status == StatusCode::OK && !is_foreign) || headers.contains_key(Status::GRPC_STATUS) {

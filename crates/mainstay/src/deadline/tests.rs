@@ -92,14 +92,14 @@ async fn what_remains_is_told_and_never_less_than_nothing() {
         Deadline::at(Instant::now() + Duration::from_secs(3))
     );
     tokio::time::advance(Duration::from_secs(1)).await;
-    deadline.put(&mut headers, Instant::now());
+    deadline.put(&mut headers, Instant::now(), false);
     assert_eq!(headers[TIMEOUT], "2000000u");
     assert!(
         headers[TIMEOUT].is_sensitive(),
         "it is not to be compressed"
     );
     tokio::time::advance(Duration::from_secs(3)).await;
-    deadline.put(&mut headers, Instant::now());
+    deadline.put(&mut headers, Instant::now(), false);
     assert_eq!(headers[TIMEOUT], "0n");
     assert_eq!(headers.len(), 1);
 }

@@ -19,6 +19,9 @@ use crate::deadline::{Deadline, Expired};
 use crate::outcome::{Cause, Code, Outcome, Processed};
 use crate::{refusal, status};
 
+/// What tokio's timers are exact to.
+const TICK: Duration = Duration::from_millis(1);
+
 /// How an attempt ended.
 pub(super) enum Ended<R> {
     /// With an answer that can still be forgotten for that of another attempt.
@@ -98,12 +101,16 @@ where
         }
         self.counted.attempt();
         let attempts = self.engine.as_ref().map_or(1, Engine::attempt);
+        // As exactly as a timer can tell, nothing has passed of it yet.
+        let is_whole = now.duration_since(self.began) < TICK && deadline == self.deadline;
+        let now = if is_whole { self.began } else { now };
         let attempt = Attempt {
-            deadline,
+            deadline: deadline.map(|it| (it, now)),
+            is_whole,
             previous: attempts - 1 + self.lost,
         };
         let replay = self.recorder.attempt()?;
-        self.head.request(attempt, Body::new(replay), now)
+        self.head.request(attempt, Body::new(replay))
     }
 
     /// There is no answer. The caller's own failure comes first: it is why there is none.

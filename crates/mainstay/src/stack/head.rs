@@ -6,6 +6,7 @@ use tonic::GrpcMethod;
 use tonic::body::Body;
 
 use crate::deadline::{Deadline, TIMEOUT};
+use crate::header;
 
 const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -42,8 +43,10 @@ enum Extended {
 /// What an attempt adds to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    /// When it is to end.
-    pub(crate) deadline: Option<Deadline>,
+    /// When it is to end, and when that was said.
+    pub(crate) deadline: Option<(Deadline, Instant)>,
+    /// Whether it has all the time of its call.
+    pub(crate) is_whole: bool,
     /// How many have been made before.
     pub(crate) previous: u32,
 }
@@ -68,19 +71,19 @@ impl Head {
     }
 
     /// The request of an attempt; none if the head is gone.
-    pub(crate) fn request(
-        &mut self,
-        attempt: Attempt,
-        body: Body,
-        now: Instant,
-    ) -> Option<Request<Body>> {
+    pub(crate) fn request(&mut self, attempt: Attempt, body: Body) -> Option<Request<Body>> {
+        let is_first = self.first.is_some();
         let mut request = match self.first.take() {
             Some(head) => Request::from_parts(head, body),
             None => self.kept.as_ref()?.request(body),
         };
         let headers = request.headers_mut();
-        if let Some(deadline) = attempt.deadline {
-            deadline.put(headers, now);
+        if let Some((deadline, now)) = attempt.deadline {
+            // What its caller said of it is as good as what could be said here.
+            let is_said = is_first && attempt.is_whole && header::find(headers, &TIMEOUT).is_some();
+            if !is_said {
+                deadline.put(headers, now, attempt.is_whole);
+            }
         }
         if attempt.previous > 0 {
             headers.insert(PREVIOUS_ATTEMPTS, attempt.previous.into());

@@ -4,6 +4,7 @@ use super::*;
 
 const FIRST: Attempt = Attempt {
     deadline: None,
+    is_whole: false,
     previous: 0,
 };
 
@@ -31,7 +32,7 @@ fn each_attempt_has_the_same_head() {
         let expected = (head.method.clone(), head.uri.clone(), head.headers.clone());
         let mut head = Head::new(head, true, false);
         for _ in 0..3 {
-            let request = head.request(FIRST, Body::empty(), Instant::now()).unwrap();
+            let request = head.request(FIRST, Body::empty()).unwrap();
             assert_eq!(request.version(), Version::HTTP_2);
             let method = request.extensions().get::<GrpcMethod<'static>>().unwrap();
             assert_eq!(method.method(), "Get");
@@ -48,7 +49,7 @@ fn what_callers_and_layers_have_put_beside_it_stays() {
     head.extensions.insert("a note");
     let mut head = Head::new(head, true, false);
     for _ in 0..2 {
-        let request = head.request(FIRST, Body::empty(), Instant::now()).unwrap();
+        let request = head.request(FIRST, Body::empty()).unwrap();
         assert_eq!(request.extensions().get(), Some(&"a note"));
         assert!(request.extensions().get::<GrpcMethod<'static>>().is_some());
     }
@@ -56,7 +57,7 @@ fn what_callers_and_layers_have_put_beside_it_stays() {
     bare.extensions.clear();
     let mut head = Head::new(bare, true, false);
     for _ in 0..2 {
-        let request = head.request(FIRST, Body::empty(), Instant::now()).unwrap();
+        let request = head.request(FIRST, Body::empty()).unwrap();
         assert!(request.extensions().is_empty());
     }
 }
@@ -69,10 +70,11 @@ fn the_server_is_told_of_earlier_attempts_and_of_the_time_that_is_left() {
     let mut head = Head::new(head, true, true);
     for (previous, left, told) in [(0, 5_000, None), (1, 2_000, Some("1")), (2, 900, Some("2"))] {
         let attempt = Attempt {
-            deadline: Some(Deadline::at(now + Duration::from_millis(left))),
+            deadline: Some((Deadline::at(now + Duration::from_millis(left)), now)),
+            is_whole: left == 5_000,
             previous,
         };
-        let request = head.request(attempt, Body::empty(), now).unwrap();
+        let request = head.request(attempt, Body::empty()).unwrap();
         let headers = request.headers();
         let previous = headers.get("grpc-previous-rpc-attempts");
         assert_eq!(previous.map(|it| it.to_str().unwrap()), told);
@@ -91,7 +93,7 @@ fn a_timeout_that_cannot_be_read_goes_to_the_server_each_time() {
     ]);
     let mut head = Head::new(head, true, false);
     for _ in 0..2 {
-        let request = head.request(FIRST, Body::empty(), Instant::now()).unwrap();
+        let request = head.request(FIRST, Body::empty()).unwrap();
         assert_eq!(request.headers()["grpc-timeout"], "soon");
     }
 }
@@ -99,6 +101,6 @@ fn a_timeout_that_cannot_be_read_goes_to_the_server_each_time() {
 #[test]
 fn nothing_is_kept_of_a_call_that_is_sent_once() {
     let mut head = Head::new(usual(), false, false);
-    assert!(head.request(FIRST, Body::empty(), Instant::now()).is_some());
-    assert!(head.request(FIRST, Body::empty(), Instant::now()).is_none());
+    assert!(head.request(FIRST, Body::empty()).is_some());
+    assert!(head.request(FIRST, Body::empty()).is_none());
 }

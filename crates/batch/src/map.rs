@@ -220,7 +220,7 @@ where
             {
                 work.start(item, service)
             } else if let Some((slot, polled)) = work.slots.poll_next() {
-                work.polled(work.numbers[slot], polled)
+                work.polled_slot(slot, polled)
             } else if *source.as_mut().project().is_over && work.slots.running() == 0 {
                 work.show_progress();
                 return Poll::Ready(None);
@@ -341,6 +341,18 @@ where
             }
             self.numbers[slot] = number;
         }
+        self.polled(number, polled)
+    }
+
+    /// A slot was woken. It may be free, and then has no number: what ended as it was first polled
+    /// may have been woken, too.
+    #[inline]
+    fn polled_slot(
+        &mut self,
+        slot: usize,
+        polled: Poll<Ended<Result<R, E>>>,
+    ) -> Option<(u64, Result<R, ItemError<E>>)> {
+        let number = self.numbers.get(slot).copied().unwrap_or_default();
         self.polled(number, polled)
     }
 

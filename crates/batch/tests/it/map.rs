@@ -302,6 +302,18 @@ async fn only_those_that_were_woken_are_polled() {
     assert_eq!(polls.load(Ordering::SeqCst), 205);
 }
 
+/// Its place is free again when that wake is seen.
+#[tokio::test(start_paused = true)]
+async fn an_item_may_wake_itself_and_be_ready_at_once() {
+    let results = map_concurrent(0..10, at_once(4), |it| {
+        std::future::poll_fn(move |cx| {
+            cx.waker().wake_by_ref();
+            Poll::Ready(Ok::<_, Infallible>(it))
+        })
+    });
+    assert_eq!(results.try_collect().await, Ok((0..10).collect::<Vec<_>>()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_service_is_asked_whether_it_is_ready() {
     let (alive, most) = (counter(), counter());

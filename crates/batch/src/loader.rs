@@ -79,7 +79,7 @@ where
     /// Loads through `service`, and spawns what sends its batches.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime, or in one whose time is not enabled.
     pub fn new<S, E>(service: S, limits: Limits) -> Self
     where
         S: Service<Vec<K>, Response = Vec<Result<Option<V>, E>>> + Send + 'static,
@@ -88,7 +88,7 @@ where
         E: Into<BoxError> + 'static,
     {
         let (batch, worker) = Batch::pair_with(service, limits, OneLane, WeighsOne, None);
-        tokio::spawn(worker);
+        worker.spawn();
         Self::over(batch)
     }
 

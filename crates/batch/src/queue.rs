@@ -357,7 +357,9 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     /// All that is here is to be sent at once; it has been answered when `is_answered` says so of
     /// what this returns.
     pub(crate) fn flush(&mut self) -> u64 {
-        self.flush_below = self.next_id;
+        let below = self.next_id;
+        // When nothing waits for others any more, that stays so.
+        self.flush_below = self.flush_below.max(below);
         // What comes later is not of this flush.
         let open: Vec<_> = mem::take(&mut self.open).into_values().collect();
         self.last = None;
@@ -366,7 +368,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
                 forming.is_open = false;
             }
         }
-        self.flush_below
+        below
     }
 
     /// From now on nothing waits for others.

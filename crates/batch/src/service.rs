@@ -42,6 +42,7 @@ enum Readiness {
 
 impl<Req, Resp> Batch<Req, Resp> {
     /// A service over `inner`, and the worker that sends its batches, to be spawned. Layers do both.
+    /// Where there is a linger the worker must run in a tokio runtime whose time is enabled.
     pub fn pair<S, E>(inner: S, limits: Limits) -> (Self, Worker<S, Req, Resp, ()>)
     where
         S: Service<Vec<Req>, Response = Vec<Result<Resp, E>>>,

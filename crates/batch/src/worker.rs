@@ -80,6 +80,18 @@ where
         }
     }
 
+    /// Spawns it.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, or in one without time: better now than at the first linger.
+    pub(crate) fn spawn(self)
+    where
+        Self: Future<Output = ()> + Send + 'static,
+    {
+        drop(sleep_until(Instant::now()));
+        tokio::spawn(self);
+    }
+
     fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }

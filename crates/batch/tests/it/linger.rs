@@ -2,7 +2,8 @@
 
 use mainstay_batch::{Batch, Limits};
 use tokio::time::Instant;
-use tower::ServiceExt;
+use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
+use tower::{Service, ServiceExt};
 
 use crate::{Bench, limits, millis, seconds, tenfold, wait};
 
@@ -122,6 +123,21 @@ async fn nothing_waits_when_the_last_service_is_gone() {
     let other = Bench::new(limits(1));
     bench.batch = other.batch;
     assert!(bench.worker.is_woken());
+    bench.expect(&[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_when_it_was_flushed_since() {
+    let mut bench = loaded();
+    let mut service = task::spawn(bench.batch.clone());
+    assert_ready_ok!(service.enter(|cx, mut it| it.poll_ready(cx)));
+    let mut last = task::spawn(service.enter(|_, mut it| it.call(1)));
+    let handle = bench.batch.handle();
+    bench.batch = Bench::new(limits(1)).batch;
+    drop(service);
+    bench.work();
+    assert_ready!(task::spawn(handle.flush()).poll());
+    assert_pending!(last.poll());
     bench.expect(&[1]);
 }
 

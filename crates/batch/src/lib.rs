@@ -40,9 +40,10 @@
 //! | [`Loader::with_memory`]: how many keys are remembered | none; 1,000 primed ones |
 //! | [`Map::unordered`], [`Map::spawned`] | in order, on the caller's task |
 //!
-//! A batch is sent at once when there is room for one, and gathers items while there is not; so an
-//! idle service adds no delay. [`Handle`] flushes, shuts down and tells the numbers. What a batcher
-//! does are `tracing` events: sent batches at `trace`, failed ones at `debug`.
+//! A batch is sent when there is room for one and the tasks that can run have had their turn, once:
+//! no timer runs, a caller alone waits for nobody, and many share their batches. While there is no room
+//! items gather. [`Handle`] flushes, shuts down and tells the numbers. What a batcher does are `tracing`
+//! events: sent batches at `trace`, failed ones at `debug`.
 //!
 //! # Clone
 //! Clones of a service or a loader send into the same batches. A clone is not ready.

@@ -99,8 +99,8 @@ impl Limits {
     }
 
     /// The longest that an item waits for others while a batch could be sent. It waits only under
-    /// load: when more come than there is room for in a batch, and fast enough to fill one. Zero
-    /// sends at once whatever is there.
+    /// load: when more come than there is room for in a batch, and fast enough to fill one. With zero
+    /// it waits for no timer ever; those who can run have their turn all the same.
     ///
     /// # Errors
     /// If `linger` is longer than [`Limits::MAX_LINGER`].

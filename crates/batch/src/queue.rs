@@ -69,6 +69,8 @@ pub(crate) struct Ticket<Resp> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Now,
+    /// When those who can run have had their turn: they may have more.
+    InTurn,
     At(Instant),
     Nothing,
 }
@@ -273,16 +275,19 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
             return Due::Nothing;
         };
         let until = forming.opened + self.limits.linger;
-        if oldest.id < self.flush_below || !self.load.lingers() || until <= now {
+        if oldest.id < self.flush_below {
             return Due::Now;
         }
-        Due::At(until)
+        match self.load.lingers() && until > now {
+            true => Due::At(until),
+            false => Due::InTurn,
+        }
     }
 
     /// Takes the next batch that is to be sent. To make one [`Batch`] of it is left to the caller, who
     /// then need not hold a lock.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Forming<Req, Resp, K>> {
-        if self.due(now) != Due::Now {
+        if !matches!(self.due(now), Due::Now | Due::InTurn) {
             return None;
         }
         // The oldest of those that are due: a lane that fills one after the other delays no other

@@ -63,6 +63,8 @@ enum Rest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Send,
+    /// Let others have their turn, and then send.
+    Yield,
     /// Look for batches that have lost all their callers.
     Cancel,
     /// Sleep until then, or until it is woken.
@@ -249,13 +251,19 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
 
     // The worker's side.
 
-    /// What to do next. Unless it says [`Next::Send`] or [`Next::Cancel`], the worker is woken when
+    /// What to do next. If it says [`Next::Sleep`] or [`Next::SleepUntil`], the worker is woken when
     /// that changes.
-    pub(crate) fn next(&self, now: Instant, can_send: bool, worker: &Waker) -> Next {
+    pub(crate) fn next(
+        &self,
+        now: Instant,
+        can_send: bool,
+        has_yielded: bool,
+        worker: &Waker,
+    ) -> Next {
         let waker = worker.clone();
         let mut state = self.state.lock();
         let last = state.worker.replace(waker);
-        let next = state.next(now, can_send);
+        let next = state.next(now, can_send, has_yielded);
         state.rest = match next {
             Next::SleepUntil(_) => Rest::Lingering,
             Next::Sleep if can_send => Rest::Idle,
@@ -312,7 +320,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
 }
 
 impl<Req, Resp, K: Hash + Eq + Clone> State<Req, Resp, K> {
-    fn next(&mut self, now: Instant, can_send: bool) -> Next {
+    fn next(&mut self, now: Instant, can_send: bool, has_yielded: bool) -> Next {
         let is_last = self.phase != Phase::Open || self.is_deserted;
         if self.phase >= Phase::Stopping || is_last && self.queue.is_idle() {
             return Next::Stop;
@@ -324,7 +332,8 @@ impl<Req, Resp, K: Hash + Eq + Clone> State<Req, Resp, K> {
             return Next::Sleep;
         }
         match self.queue.due(now) {
-            Due::Now => Next::Send,
+            Due::InTurn if !has_yielded => Next::Yield,
+            Due::Now | Due::InTurn => Next::Send,
             Due::At(until) => Next::SleepUntil(until),
             Due::Nothing => Next::Sleep,
         }

@@ -24,7 +24,9 @@ use crate::{
     slots::{Ended, Slots},
 };
 
-/// After so many batches in a row the worker yields.
+/// After so many items, or other steps, the worker yields: those who were answered have their turn
+/// before more are woken. Callers then wait in the line of the batcher, which is served in order, and not
+/// in those of the runtime, where who was woken last can be the first.
 const YIELD_AFTER: usize = 64;
 
 /// What sends the batches of a [`Batch`](crate::Batch): a future to be spawned.
@@ -45,6 +47,8 @@ where
     /// What is with the service, by slots.
     running: Vec<Option<Running<Resp>>>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Others had their turn since the last batch was sent.
+    has_yielded: bool,
     name: Option<Name>,
 }
 
@@ -76,6 +80,7 @@ where
             slots: Slots::new(batches),
             running: Vec::new(),
             timer: None,
+            has_yielded: false,
             name,
         }
     }
@@ -128,8 +133,8 @@ where
     E: Into<BoxError>,
     K: Hash + Eq + Clone,
 {
-    /// Sends a batch, if the service is ready.
-    fn poll_send(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    /// Sends a batch, if the service is ready, and says of how many items.
+    fn poll_send(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<usize> {
         let ready = if self.is_ready {
             Ok(Ok(()))
         } else {
@@ -141,12 +146,13 @@ where
         };
         if let Ok(Err(error)) = ready {
             self.broken(error.into());
-            return Poll::Ready(());
+            return Poll::Ready(0);
         }
         self.is_ready = ready.is_ok();
+        self.has_yielded = false;
         // It may have been withdrawn meanwhile.
         let Some(batch) = self.shared.take(now) else {
-            return Poll::Ready(());
+            return Poll::Ready(0);
         };
         self.places.add_permits(batch.items());
         let items = batch.items();
@@ -165,7 +171,7 @@ where
         event::sent(self.name(), items);
         if let Err(panic) = ready {
             self.settle(&running, Err(panic));
-            return Poll::Ready(());
+            return Poll::Ready(items);
         }
         self.is_ready = false;
         let service = &mut self.service;
@@ -178,7 +184,7 @@ where
                 self.running[slot] = Some(running);
             }
         }
-        Poll::Ready(())
+        Poll::Ready(items)
     }
 
     /// A batch has ended.
@@ -238,19 +244,23 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.slots.awake();
-        for _ in 0..YIELD_AFTER {
+        let mut budget = YIELD_AFTER;
+        while budget > 0 {
+            budget -= 1;
             // What has ended makes room.
             if let Some((slot, polled)) = this.slots.poll_next() {
                 if let Poll::Ready(ended) = polled
                     && let Some(running) = this.running[slot].take()
                 {
+                    budget = budget.saturating_sub(running.items);
                     this.settle(&running, ended);
                 }
                 continue;
             }
             let now = Instant::now();
             let can_send = !this.slots.is_full();
-            let is_asleep = match this.shared.next(now, can_send, cx.waker()) {
+            let has_yielded = this.has_yielded;
+            let is_asleep = match this.shared.next(now, can_send, has_yielded, cx.waker()) {
                 Next::Stop => {
                     this.stop();
                     return Poll::Ready(());
@@ -259,8 +269,21 @@ where
                     this.cancel_abandoned();
                     false
                 }
-                Next::Send => this.poll_send(now, cx).is_pending(),
-                Next::Sleep => true,
+                Next::Yield => {
+                    this.has_yielded = true;
+                    break;
+                }
+                Next::Send => match this.poll_send(now, cx) {
+                    Poll::Ready(items) => {
+                        budget = budget.saturating_sub(items);
+                        false
+                    }
+                    Poll::Pending => true,
+                },
+                Next::Sleep => {
+                    this.has_yielded = false;
+                    true
+                }
                 Next::SleepUntil(until) => {
                     let timer = this
                         .timer

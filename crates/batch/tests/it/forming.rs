@@ -1,8 +1,10 @@
 //! Which items share a batch.
 
-use mainstay_batch::{BatchLayer, Limits, TooHeavy};
 use std::sync::{Arc, Mutex};
-use tower::{BoxError, Layer, ServiceExt};
+
+use mainstay_batch::{Batch, BatchLayer, Limits, TooHeavy};
+use tokio_test::{assert_pending, task};
+use tower::{BoxError, Layer, Service, ServiceExt};
 
 use crate::{Bench, answer, limits, tenfold};
 
@@ -140,6 +142,67 @@ async fn a_lane_that_fills_batches_keeps_no_other_waiting() {
         call.await.unwrap().unwrap();
     }
     assert_eq!(sent.lock().unwrap().concat().len(), 201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_can_run_have_their_turn_before_a_batch_is_sent() {
+    let mut bench = Bench::new(limits(3));
+    let _first = bench.submit(1);
+    assert_pending!(bench.worker.poll());
+    assert!(bench.sent().is_none());
+    assert!(bench.worker.is_woken(), "it waits for their turn only");
+    let _second = bench.submit(2);
+    assert_pending!(bench.worker.poll());
+    let (sent, answer) = bench.sent().expect("a batch");
+    assert_eq!(sent, [1, 2]);
+    answer.send_response(tenfold(&sent));
+
+    // A full one waits for nobody.
+    let _others = [3, 4, 5].map(|it| bench.submit(it));
+    assert_pending!(bench.worker.poll());
+    assert_eq!(bench.sent().expect("a batch").0, [3, 4, 5]);
+}
+
+/// Who was answered comes back, and stands in line behind those who wait.
+#[tokio::test(start_paused = true)]
+async fn those_who_were_answered_have_their_turn_before_more_are() {
+    let (sent, service) = recorded();
+    let (batch, worker) = Batch::pair(service, limits(100));
+    let mut worker = task::spawn(worker);
+    let mut calls: Vec<_> = (0..300)
+        .map(|it| task::spawn(batch.clone().oneshot(it)))
+        .collect();
+    for call in &mut calls {
+        assert_pending!(call.poll());
+    }
+    for batches in 1..=3 {
+        assert_pending!(worker.poll());
+        assert_eq!(sent.lock().unwrap().len(), batches);
+        assert!(worker.is_woken());
+    }
+}
+
+/// The runtime runs the one first that was woken last: a caller and the worker could wake each other
+/// again and again, while the others wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn callers_of_one_thread_share_their_batches() {
+    let (sent, service) = recorded();
+    let batch = BatchLayer::new(Limits::new(100).unwrap()).layer(service);
+    let callers: Vec<_> = (0..200)
+        .map(|_| {
+            let mut batch = batch.clone();
+            tokio::spawn(async move {
+                for item in 0..100 {
+                    batch.ready().await.unwrap().call(item).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let batches = sent.lock().unwrap().len();
+    assert!(batches <= 400, "{batches} of 20,000 items");
 }
 
 type Log = Arc<Mutex<Vec<Vec<u32>>>>;

@@ -58,9 +58,13 @@ impl Bench {
         response
     }
 
+    /// Polls the worker until it waits for others.
     #[track_caller]
     fn work(&mut self) {
         assert_pending!(self.worker.poll());
+        while self.worker.is_woken() {
+            assert_pending!(self.worker.poll());
+        }
     }
 
     /// The batch that was sent, if one was.

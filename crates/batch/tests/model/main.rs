@@ -203,12 +203,19 @@ impl Model {
 /// Sends batches, one at a time, each of which takes a turn.
 fn work(shared: &Batcher, sent: &Mutex<Vec<u32>>) {
     let mut now = clock();
+    let mut has_yielded = false;
     block_on(poll_fn(|cx| {
         loop {
-            match shared.next(now, true, cx.waker()) {
+            match shared.next(now, true, has_yielded, cx.waker()) {
                 Next::Stop => return Poll::Ready(()),
                 Next::Cancel => {}
+                Next::Yield => {
+                    has_yielded = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Next::Send => {
+                    has_yielded = false;
                     if let Some(batch) = shared.take(now) {
                         let Batch {
                             parcel,

@@ -188,17 +188,19 @@ async fn those_who_were_answered_have_their_turn_before_more_are() {
 async fn callers_of_one_thread_share_their_batches() {
     let (sent, service) = recorded();
     let batch = BatchLayer::new(Limits::new(100).unwrap()).layer(service);
-    let callers: Vec<_> = (0..200)
-        .map(|_| {
+    // By the one thread itself, so that all are there before the first runs.
+    let all = tokio::spawn(async move {
+        let callers = (0..200).map(|_| {
             let mut batch = batch.clone();
             tokio::spawn(async move {
                 for item in 0..100 {
                     batch.ready().await.unwrap().call(item).await.unwrap();
                 }
             })
-        })
-        .collect();
-    for caller in callers {
+        });
+        callers.collect::<Vec<_>>()
+    });
+    for caller in all.await.unwrap() {
         caller.await.unwrap();
     }
     let batches = sent.lock().unwrap().len();

@@ -10,7 +10,10 @@ use std::{
 
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::shared::{Numbers, Shared};
+use crate::{
+    Name, event,
+    shared::{Numbers, Shared},
+};
 
 /// The outside view of a batcher: flushes it, shuts it down, and tells its numbers.
 ///
@@ -19,6 +22,7 @@ use crate::shared::{Numbers, Shared};
 pub struct Handle {
     control: Arc<dyn Control>,
     places: Arc<Semaphore>,
+    name: Option<Name>,
 }
 
 /// How a batcher is now.
@@ -43,7 +47,7 @@ pub struct Abandoned {
 trait Control: Send + Sync {
     fn flush(&self) -> u64;
     fn poll_answered(&self, below: u64, cx: &Context<'_>) -> Poll<()>;
-    fn close(&self);
+    fn close(&self) -> bool;
     fn stop(&self);
     fn poll_over(&self, cx: &Context<'_>) -> Poll<()>;
     fn numbers(&self) -> Numbers;
@@ -53,6 +57,7 @@ impl Handle {
     pub(crate) fn new<Req, Resp, K>(
         shared: Arc<Shared<Req, Resp, K>>,
         places: Arc<Semaphore>,
+        name: Option<Name>,
     ) -> Self
     where
         Req: Send + 'static,
@@ -62,6 +67,7 @@ impl Handle {
         Self {
             control: shared,
             places,
+            name,
         }
     }
 
@@ -70,13 +76,19 @@ impl Handle {
     /// # Cancel safety
     /// What waits is sent when this is first polled. Nothing is lost if it is dropped then.
     pub async fn flush(&self) {
+        event::flushed(self.name.as_deref(), self.control.numbers().waiting);
         let below = self.control.flush();
         poll_fn(|cx| self.control.poll_answered(below, cx)).await;
     }
 
     /// Accepts nothing more, and sends what waits. Those who wait for readiness learn it at once.
     pub fn close(&self) {
-        self.control.close();
+        let Numbers {
+            waiting, in_flight, ..
+        } = self.control.numbers();
+        if self.control.close() {
+            event::closed(self.name.as_deref(), waiting, in_flight);
+        }
         self.places.close();
     }
 
@@ -140,8 +152,8 @@ where
         self.poll_answered(below, cx)
     }
 
-    fn close(&self) {
-        self.close();
+    fn close(&self) -> bool {
+        self.close()
     }
 
     fn stop(&self) {

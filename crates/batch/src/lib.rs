@@ -43,7 +43,8 @@
 //! A batch is sent when there is room for one and the tasks that can run have had their turn, once:
 //! no timer runs, a caller alone waits for nobody, and many share their batches. While there is no room
 //! items gather. [`Handle`] flushes, shuts down and tells the numbers. What a batcher does are `tracing`
-//! events: sent batches at `trace`, failed ones at `debug`.
+//! events: sent batches at `trace`, failed ones and flushes at `debug`, its end at `info`. The service
+//! works within the span of the batch, at `debug`, which follows from those of the calls.
 //!
 //! # Clone
 //! Clones of a service or a loader send into the same batches. A clone is not ready.

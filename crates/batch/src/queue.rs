@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::{limits::Limits, load::Load, parcel::Parcel, sync::Arc};
 
@@ -53,10 +54,24 @@ pub(crate) struct Forming<Req, Resp, K> {
     /// By seats; the seat of a withdrawn one is given to the next that comes.
     requests: Vec<Option<(Req, u64)>>,
     wakers: Vec<Option<Waker>>,
+    /// Of those items whose callers have one.
+    spans: Vec<(usize, Span)>,
     empty_seats: Vec<usize>,
     weight: u64,
     opened: Instant,
 }
+
+/// What a caller submits.
+pub(crate) struct Submitted<Req> {
+    pub(crate) request: Req,
+    pub(crate) weight: u64,
+    pub(crate) waker: Waker,
+    /// Of the caller, where spans are recorded.
+    pub(crate) span: Option<Span>,
+}
+
+/// What a caller takes back, to be dropped when the lock has been left.
+pub(crate) type Withdrawn<Req> = (Req, Option<Waker>, Option<Span>);
 
 /// Where a caller finds its item, and its answer.
 pub(crate) struct Ticket<Resp> {
@@ -79,6 +94,7 @@ pub(crate) enum Due {
 pub(crate) struct Batch<Req, Resp> {
     pub(crate) parcel: Arc<Parcel<Resp>>,
     pub(crate) requests: Vec<Req>,
+    pub(crate) spans: Vec<(usize, Span)>,
     /// The seats of the requests, where some seats are empty.
     pub(crate) seats: Option<Box<[usize]>>,
     /// How many seats there are.
@@ -118,12 +134,17 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     /// Takes an item in, and tells whether that has filled a batch.
     pub(crate) fn push(
         &mut self,
-        (request, weight): (Req, u64),
+        item: Submitted<Req>,
         lane: K,
-        waker: Waker,
         clock: fn() -> Instant,
     ) -> (Ticket<Resp>, bool) {
         let was_full = self.full.len();
+        let Submitted {
+            request,
+            weight,
+            waker,
+            span,
+        } = item;
         let at = self.place(lane, weight, clock);
         let forming = self.forming[at].as_mut();
         let forming = forming.expect("an open batch is forming");
@@ -140,6 +161,9 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
                 forming.requests.len() - 1
             }
         };
+        if let Some(span) = span {
+            forming.spans.push((seat, span));
+        }
         let ticket = Ticket {
             parcel: Arc::clone(&forming.parcel),
             seat,
@@ -184,6 +208,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
             is_open: true,
             requests: Vec::with_capacity(self.seats),
             wakers: Vec::with_capacity(self.seats),
+            spans: Vec::new(),
             empty_seats: Vec::new(),
             weight: 0,
             opened: now,
@@ -245,10 +270,12 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     }
 
     /// Takes an item out that was not sent yet.
-    pub(crate) fn withdraw(&mut self, ticket: &Ticket<Resp>) -> Option<(Req, Option<Waker>)> {
+    pub(crate) fn withdraw(&mut self, ticket: &Ticket<Resp>) -> Option<Withdrawn<Req>> {
         let forming = self.find(ticket)?;
         let (request, weight) = forming.requests[ticket.seat].take()?;
         let waker = forming.wakers[ticket.seat].take();
+        let span = forming.spans.iter().position(|it| it.0 == ticket.seat);
+        let span = span.map(|it| forming.spans.swap_remove(it).1);
         forming.empty_seats.push(ticket.seat);
         forming.weight -= weight;
         let is_empty = forming.items() == 0;
@@ -259,7 +286,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
             self.free.push(ticket.at);
             self.unanswered.remove(&ticket.parcel.id);
         }
-        Some((request, waker))
+        Some((request, waker, span))
     }
 
     /// Whether a batch is to be sent.
@@ -413,6 +440,7 @@ impl<Req, Resp, K> From<Forming<Req, Resp, K>> for Batch<Req, Resp> {
         let requests = sent.requests.into_iter().flatten();
         Self {
             requests: requests.map(|(request, _)| request).collect(),
+            spans: sent.spans,
             parcel: sent.parcel,
             seats,
             width,

@@ -7,7 +7,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{BoxError, callers::Callers, queue::Ticket};
+use crate::{
+    BoxError,
+    callers::Callers,
+    event,
+    queue::{Submitted, Ticket},
+};
 
 /// The answer to one item of a batch.
 ///
@@ -82,15 +87,20 @@ impl<Req, Resp, K: Hash + Eq + Clone> Future for ResponseFuture<Req, Resp, K> {
                 weight,
                 lane,
             } => {
-                let waker = cx.waker().clone();
-                match callers.shared.submit(request, weight, lane, waker) {
+                let item = Submitted {
+                    request,
+                    weight,
+                    waker: cx.waker().clone(),
+                    span: event::caller(),
+                };
+                match callers.shared.submit(item, lane) {
                     Ok(ticket) => {
                         self.state = State::Accepted { callers, ticket };
                         Poll::Pending
                     }
-                    Err(request) => {
+                    Err(item) => {
                         callers.places.add_permits(1);
-                        drop(request);
+                        drop(item);
                         Poll::Ready(Err(callers.refusal()))
                     }
                 }

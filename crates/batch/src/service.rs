@@ -69,13 +69,14 @@ impl<Req, Resp, L: Lanes<Req>, W> Batch<Req, Resp, L, W> {
             Arc::clone(&shared),
             Arc::clone(&places),
             limits.batches,
-            name,
+            name.clone(),
         );
         let callers = Callers {
             shared,
             places,
             services: AtomicUsize::new(1),
             limits,
+            name,
         };
         let batch = Self {
             callers: Arc::new(callers),
@@ -95,6 +96,7 @@ impl<Req, Resp, L: Lanes<Req>, W> Batch<Req, Resp, L, W> {
         Handle::new(
             Arc::clone(&self.callers.shared),
             Arc::clone(&self.callers.places),
+            self.callers.name.clone(),
         )
     }
 }

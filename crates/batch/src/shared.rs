@@ -12,7 +12,7 @@ use crate::{
     error::BatchFailed,
     limits::Limits,
     parcel::{Answers, Parcel},
-    queue::{Batch, Due, Forming, Queue, Ticket},
+    queue::{Batch, Due, Forming, Queue, Submitted, Ticket},
     sync::Mutex,
 };
 
@@ -104,17 +104,15 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
     /// Accepts an item, unless it is closed.
     pub(crate) fn submit(
         &self,
-        request: Req,
-        weight: u64,
+        item: Submitted<Req>,
         lane: K,
-        waker: Waker,
-    ) -> Result<Ticket<Resp>, Req> {
+    ) -> Result<Ticket<Resp>, Submitted<Req>> {
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             drop(state);
-            return Err(request);
+            return Err(item);
         }
-        let (ticket, has_filled) = state.queue.push((request, weight), lane, waker, self.clock);
+        let (ticket, has_filled) = state.queue.push(item, lane, self.clock);
         let worker = match state.rest {
             Rest::Idle => state.wake_worker(),
             Rest::Lingering if has_filled => state.wake_worker(),
@@ -178,14 +176,16 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
 
     // The handles' side.
 
-    /// Accepts nothing more.
-    pub(crate) fn close(&self) {
+    /// Accepts nothing more. Says whether that is new.
+    pub(crate) fn close(&self) -> bool {
         let mut state = self.state.lock();
+        let was_open = state.phase == Phase::Open;
         state.phase = state.phase.max(Phase::Closed);
         state.queue.flush_for_ever();
         let worker = state.wake_worker();
         drop(state);
         wake(worker);
+        was_open
     }
 
     /// Has the worker answer all with [`Answers::Closed`], and go.
@@ -303,9 +303,11 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
         }
     }
 
-    /// The worker goes: what waits is answered that it is closed.
-    pub(crate) fn end(&self) {
+    /// The worker goes: what waits is answered that it is closed. Says how many items that are, unless
+    /// it had gone before.
+    pub(crate) fn end(&self) -> Option<usize> {
         let mut state = self.state.lock();
+        let abandoned = (state.phase != Phase::Over).then(|| state.queue.waiting());
         state.phase = Phase::Over;
         let waiting = state.queue.take_all();
         let watchers = mem::take(&mut state.watchers);
@@ -316,6 +318,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
             parcel.answer(Answers::Closed);
         }
         wake(watchers);
+        abandoned
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 use tower_service::Service;
+use tracing::{Instrument, instrument::Instrumented};
 
 use crate::{
     BoxError, Name, Panicked,
@@ -43,7 +44,7 @@ where
     is_ready: bool,
     shared: Arc<Shared<Req, Resp, K>>,
     places: Arc<Semaphore>,
-    slots: Slots<S::Future>,
+    slots: Slots<Instrumented<S::Future>>,
     /// What is with the service, by slots.
     running: Vec<Option<Running<Resp>>>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -104,14 +105,18 @@ where
     /// Answers everything that is left, and accepts nothing more.
     fn stop(&mut self) {
         self.places.close();
+        let mut abandoned = 0;
         for slot in 0..self.running.len() {
             if let Some(running) = self.running[slot].take() {
                 self.slots.cancel(slot);
                 let Running { parcel, items, .. } = running;
+                abandoned += items;
                 self.shared.answer(&parcel, items, Answers::Closed);
             }
         }
-        self.shared.end();
+        if let Some(waited) = self.shared.end() {
+            event::ended(self.name(), abandoned + waited);
+        }
     }
 
     /// Drops the batches that nobody waits for any more.
@@ -159,6 +164,7 @@ where
         let Batch {
             parcel,
             requests,
+            spans,
             seats,
             width,
         } = batch;
@@ -168,14 +174,19 @@ where
             width,
             items,
         };
-        event::sent(self.name(), items);
+        let span = event::batch(self.name(), items, spans.iter().map(|it| &it.1));
+        drop(spans);
         if let Err(panic) = ready {
             self.settle(&running, Err(panic));
             return Poll::Ready(items);
         }
         self.is_ready = false;
         let service = &mut self.service;
-        match self.slots.start(|| service.call(requests)) {
+        let call = || {
+            let future = span.in_scope(|| service.call(requests));
+            future.instrument(span)
+        };
+        match self.slots.start(call) {
             (_, Poll::Ready(ended)) => self.settle(&running, ended),
             (slot, Poll::Pending) => {
                 if slot >= self.running.len() {

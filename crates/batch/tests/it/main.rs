@@ -3,6 +3,7 @@
 mod cancelled;
 mod contract;
 mod ending;
+mod events;
 mod failing;
 mod forming;
 mod linger;

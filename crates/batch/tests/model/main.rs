@@ -30,7 +30,7 @@ use error::Closed;
 use limits::Limits;
 use panicked::Panicked;
 use parcel::Answers;
-use queue::{Batch, Ticket};
+use queue::{Batch, Submitted, Ticket};
 use shared::{Next, Shared};
 use shuttle::{future::block_on, thread};
 use sync::Mutex;
@@ -144,7 +144,7 @@ impl Model {
             block_on(poll_fn(|cx| {
                 let waker = cx.waker().clone();
                 let Some(ticket) = &ticket else {
-                    match shared.submit(item, 1, item % 2, waker) {
+                    match shared.submit(submitted(item, waker), item % 2) {
                         Ok(accepted) => ticket = Some(accepted),
                         Err(_) => return Poll::Ready(Err("refused".into())),
                     }
@@ -168,7 +168,7 @@ impl Model {
         let withdrawn = Arc::clone(&self.withdrawn);
         thread::spawn(move || {
             let waker = std::task::Waker::noop().clone();
-            if let Ok(ticket) = shared.submit(item, 1, 0, waker)
+            if let Ok(ticket) = shared.submit(submitted(item, waker), 0)
                 && shared.withdraw(ticket)
             {
                 withdrawn.lock().push(item);
@@ -200,6 +200,15 @@ impl Model {
     }
 }
 
+fn submitted(item: u32, waker: std::task::Waker) -> Submitted<u32> {
+    Submitted {
+        request: item,
+        weight: 1,
+        waker,
+        span: None,
+    }
+}
+
 /// Sends batches, one at a time, each of which takes a turn.
 fn work(shared: &Batcher, sent: &Mutex<Vec<u32>>) {
     let mut now = clock();
@@ -222,6 +231,7 @@ fn work(shared: &Batcher, sent: &Mutex<Vec<u32>>) {
                             requests,
                             seats,
                             width,
+                            ..
                         } = batch;
                         sent.lock().extend(&requests);
                         thread::yield_now();

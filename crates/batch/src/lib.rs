@@ -79,6 +79,7 @@ mod items;
 mod layer;
 mod limits;
 mod load;
+mod load_many;
 mod loader;
 mod map;
 mod memory;

@@ -1,6 +1,7 @@
 //! The futures and streams of this crate.
 
 pub use crate::{
+    chunks::Chunks,
     collect::{Collect, TryCollect},
     function::Function,
     items::{Items, OkItems},

@@ -4,7 +4,7 @@
 //! events to send. [`BatchLayer`] gathers the requests of many callers into batches for a service
 //! that takes a `Vec` of them, and gives each caller its own answer; [`Loader`] does so for keys, each
 //! once. The other way round, [`map_concurrent`] works on many items of one caller, so many at once,
-//! and [`Stages`] on those of a stream.
+//! [`map_chunks`] on chunks of them, and [`Stages`] on those of a stream.
 //!
 //! **Every item that was accepted is answered exactly once**, and is sent in at most one batch:
 //! whatever fails, panics, is dropped or shut down.
@@ -66,6 +66,7 @@
 //! map is its [`ItemError`]. `call` panics if the service is not ready, and methods where it is said.
 
 mod callers;
+mod chunks;
 mod collect;
 mod concurrency;
 mod error;
@@ -110,7 +111,7 @@ pub use item_error::ItemError;
 pub use layer::BatchLayer;
 pub use limits::{InvalidLimits, Limits};
 pub use loader::Loader;
-pub use map::{Map, map_concurrent, map_service, map_stream};
+pub use map::{Map, map_chunks, map_concurrent, map_service, map_stream};
 pub use name::Name;
 pub use panicked::Panicked;
 pub use progress::{Progress, ProgressSnapshot};

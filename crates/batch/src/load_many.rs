@@ -73,9 +73,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Future for LoadMany<K, V> {
             }
             match this.slots.poll_next() {
                 Some((slot, Poll::Ready(ended))) => this.found(this.numbers[slot], ended),
-                Some((_, Poll::Pending)) => {}
                 None if this.slots.sleep(cx.waker()) => return Poll::Pending,
-                None => {}
+                Some((_, Poll::Pending)) | None => {}
             }
         }
         cx.waker().wake_by_ref();

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    num::NonZeroUsize,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -10,6 +11,7 @@ use tower_service::Service;
 
 use crate::{
     Concurrency, ItemError, Panicked, Progress, ProgressSnapshot,
+    chunks::Chunks,
     collect::{Collect, TryCollect},
     function::Function,
     items::{Items, OkItems},
@@ -36,6 +38,39 @@ where
     Fut: Future<Output = Result<R, E>>,
 {
     Map::new(Items::new(items.into_iter()), concurrency, Function::new(f))
+}
+
+/// Works on the items of an iterator in chunks of `size`, so many chunks at once, through a closure.
+///
+/// A chunk is an item of the [`Map`], with one result: where each item has one, that is a `Vec` of
+/// them. No chunk is empty, and the last may be shorter. A chunk is pulled as a whole when there is
+/// room for it, so that `size` times `concurrency` items are pulled ahead at most. Of streams,
+/// `map_stream(stream.chunks(size), ..)` does so with futures' `chunks`.
+///
+/// ```
+/// # use mainstay_batch::{Concurrency, map_chunks};
+/// # use std::{convert::Infallible, num::NonZeroUsize};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// const HUNDRED: NonZeroUsize = NonZeroUsize::new(100).unwrap();
+/// let sums = map_chunks(1..=250, HUNDRED, Concurrency::new(4)?, async |chunk| {
+///     Ok::<u32, Infallible>(chunk.iter().sum())
+/// });
+/// assert_eq!(sums.try_collect().await?, [5_050, 15_050, 11_275]);
+/// # Ok(()) }
+/// ```
+pub fn map_chunks<I, F, Fut, R, E>(
+    items: I,
+    size: NonZeroUsize,
+    concurrency: Concurrency,
+    f: F,
+) -> Map<Items<Chunks<I::IntoIter>, E>, Function<F>, Fut, Result<R, ItemError<E>>>
+where
+    I: IntoIterator,
+    F: FnMut(Vec<I::Item>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+{
+    map_concurrent(Chunks::new(items.into_iter(), size), concurrency, f)
 }
 
 /// Works on the items of an iterator, so many at once, through a service.

@@ -34,6 +34,7 @@
 //! | [`Limits::new`]: items of a batch | yours to say |
 //! | [`Limits::with_weight`], [`BatchLayer::with_weigh`]: weight of a batch | any |
 //! | [`Limits::with_batches`]: batches at once | 1 |
+//! | [`Limits::with_batches_per_lane`]: of one lane | all |
 //! | [`Limits::with_waiting`]: items that wait to be sent | 100 batches of them |
 //! | [`Limits::with_linger`]: how long a batch may wait for more, under load | 1 ms |
 //! | [`BatchLayer::with_lanes`]: who may share a batch | all |
@@ -101,6 +102,7 @@ mod stages;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod worker;
 
 pub use concurrency::{Concurrency, InvalidConcurrency};

@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::Span;
 
-use crate::{limits::Limits, load::Load, parcel::Parcel, sync::Arc};
+use crate::{limits::Limits, load::Load, parcel::Parcel, sync::Arc, turns::Turns};
 
 /// The items that wait, each already in the batch that it will be sent with.
 ///
@@ -28,6 +28,8 @@ pub(crate) struct Queue<Req, Resp, K> {
     opened: VecDeque<Place>,
     /// The full ones, with such as are sent or empty by now.
     full: VecDeque<Place>,
+    /// Where lanes have a limit: how many batches of each are out, and which wait for that.
+    turns: Turns<K, Place>,
     next_id: u64,
     /// The ids of the batches that are not answered.
     unanswered: BTreeSet<u64>,
@@ -51,6 +53,9 @@ pub(crate) struct Forming<Req, Resp, K> {
     pub(crate) parcel: Arc<Parcel<Resp>>,
     lane: K,
     is_open: bool,
+    is_full: bool,
+    /// Its lane has as many batches out as it may: it is in no line.
+    is_held: bool,
     /// By seats; the seat of a withdrawn one is given to the next that comes.
     requests: Vec<Option<(Req, u64)>>,
     wakers: Vec<Option<Waker>>,
@@ -91,8 +96,10 @@ pub(crate) enum Due {
 }
 
 /// A batch to be sent.
-pub(crate) struct Batch<Req, Resp> {
+pub(crate) struct Batch<Req, Resp, K> {
     pub(crate) parcel: Arc<Parcel<Resp>>,
+    /// Where lanes have a limit.
+    pub(crate) lane: Option<K>,
     pub(crate) requests: Vec<Req>,
     pub(crate) spans: Vec<(usize, Span)>,
     /// The seats of the requests, where some seats are empty.
@@ -112,6 +119,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
             last: None,
             opened: VecDeque::new(),
             full: VecDeque::new(),
+            turns: Turns::new(limits.batches_per_lane),
             next_id: 0,
             unanswered: BTreeSet::new(),
             flush_below: 0,
@@ -206,6 +214,8 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
             parcel: Arc::new(Parcel::new(id)),
             lane: lane.clone(),
             is_open: true,
+            is_full: false,
+            is_held: false,
             requests: Vec::with_capacity(self.seats),
             wakers: Vec::with_capacity(self.seats),
             spans: Vec::new(),
@@ -234,7 +244,8 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     /// Closes a batch to others; it is due.
     fn fill(&mut self, at: usize) {
         self.close(at);
-        if let Some(forming) = &self.forming[at] {
+        if let Some(forming) = &mut self.forming[at] {
+            forming.is_full = true;
             let id = forming.parcel.id;
             self.full.push_back(Place { at, id });
         }
@@ -292,6 +303,9 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     /// Whether a batch is to be sent.
     pub(crate) fn due(&mut self, now: Instant) -> Due {
         self.forget_gone();
+        if self.limits.bounds_lanes() {
+            self.hold_back();
+        }
         if !self.full.is_empty() {
             return Due::Now;
         }
@@ -332,9 +346,11 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
         let items = forming.items();
         self.waiting -= items;
         self.in_flight += items;
-        let is_full = full.is_some_and(|it| it.id == place.id);
-        self.load.sent(is_full, now);
+        self.load.sent(forming.is_full, now);
         self.seats = forming.requests.len();
+        if self.limits.bounds_lanes() {
+            self.turns.begin(&forming.lane);
+        }
         Some(forming.sent())
     }
 
@@ -344,6 +360,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
         self.open.clear();
         self.last = None;
         self.free.clear();
+        self.turns.forget_waiting();
         self.waiting = 0;
         let forming = mem::take(&mut self.forming).into_iter().flatten();
         let sent = forming.map(Forming::sent);
@@ -358,14 +375,34 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
         forming.is_some_and(|it| it.opened + self.limits.linger <= now)
     }
 
+    /// Takes those out of the lines that are in front and may not be sent, for the sake of their lanes.
+    fn hold_back(&mut self) {
+        for line in [&mut self.opened, &mut self.full] {
+            while let Some(place) = line.front() {
+                let forming = self.forming.get_mut(place.at).and_then(Option::as_mut);
+                match forming.filter(|it| it.parcel.id == place.id) {
+                    // A full one is in both.
+                    Some(forming) if !forming.is_held => {
+                        if self.turns.may_begin(&forming.lane) {
+                            break;
+                        }
+                        forming.is_held = true;
+                        self.turns.wait(&forming.lane, *place);
+                    }
+                    _ => {}
+                }
+                line.pop_front();
+            }
+        }
+        self.turns
+            .forget_gone(self.forming.len(), |it| is_gone(&self.forming, it));
+    }
+
     /// Drops what is not forming any more: from the front of the lines, and all of it when there is
     /// more of it than of what is.
     fn forget_gone(&mut self) {
         let forming = &self.forming;
-        let is_gone = |it: &Place| {
-            let now = forming.get(it.at).and_then(Option::as_ref);
-            now.is_none_or(|now| now.parcel.id != it.id)
-        };
+        let is_gone = |it: &Place| is_gone(forming, it);
         for line in [&mut self.opened, &mut self.full] {
             while line.front().is_some_and(is_gone) {
                 line.pop_front();
@@ -377,8 +414,19 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     }
 
     /// A batch is about to be answered: those who then come back are not counted twice.
-    pub(crate) const fn answering(&mut self, items: usize) {
+    pub(crate) fn answering(&mut self, items: usize, lane: Option<&K>) {
         self.in_flight -= items;
+        let Some(lane) = lane else {
+            return;
+        };
+        for place in self.turns.end(lane).into_iter().rev() {
+            let forming = self.forming.get_mut(place.at).and_then(Option::as_mut);
+            if let Some(forming) = forming.filter(|it| it.parcel.id == place.id) {
+                forming.is_held = false;
+                // They have waited long enough for others.
+                self.full.push_front(place);
+            }
+        }
     }
 
     /// A batch was answered.
@@ -418,6 +466,12 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     }
 }
 
+/// Whether the batch that was there is sent or empty by now.
+fn is_gone<Req, Resp, K>(forming: &[Option<Forming<Req, Resp, K>>], place: &Place) -> bool {
+    let now = forming.get(place.at).and_then(Option::as_ref);
+    now.is_none_or(|now| now.parcel.id != place.id)
+}
+
 impl<Req, Resp, K> Forming<Req, Resp, K> {
     const fn items(&self) -> usize {
         self.requests.len() - self.empty_seats.len()
@@ -429,8 +483,8 @@ impl<Req, Resp, K> Forming<Req, Resp, K> {
     }
 }
 
-impl<Req, Resp, K> From<Forming<Req, Resp, K>> for Batch<Req, Resp> {
-    fn from(sent: Forming<Req, Resp, K>) -> Self {
+impl<Req, Resp, K> Batch<Req, Resp, K> {
+    pub(crate) fn new(sent: Forming<Req, Resp, K>, limits: &Limits) -> Self {
         let width = sent.requests.len();
         let seats = (!sent.empty_seats.is_empty()).then(|| {
             let seats = sent.requests.iter().enumerate();
@@ -442,13 +496,12 @@ impl<Req, Resp, K> From<Forming<Req, Resp, K>> for Batch<Req, Resp> {
             requests: requests.map(|(request, _)| request).collect(),
             spans: sent.spans,
             parcel: sent.parcel,
+            lane: limits.bounds_lanes().then_some(sent.lane),
             seats,
             width,
         }
     }
-}
 
-impl<Req, Resp> Batch<Req, Resp> {
     pub(crate) fn items(&self) -> usize {
         self.seats.as_ref().map_or(self.width, |it| it.len())
     }

@@ -20,6 +20,7 @@ use crate::{
 /// dropped when the lock has been left.
 pub(crate) struct Shared<Req, Resp, K> {
     clock: fn() -> Instant,
+    limits: Limits,
     state: Mutex<State<Req, Resp, K>>,
 }
 
@@ -86,6 +87,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
     pub(crate) fn new(limits: Limits, clock: fn() -> Instant) -> Self {
         Self {
             clock,
+            limits,
             state: Mutex::new(State {
                 queue: Queue::new(limits),
                 phase: Phase::Open,
@@ -275,14 +277,19 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
     }
 
     /// The batch to be sent now.
-    pub(crate) fn take(&self, now: Instant) -> Option<Batch<Req, Resp>> {
+    pub(crate) fn take(&self, now: Instant) -> Option<Batch<Req, Resp, K>> {
         let sent = self.state.lock().queue.take(now);
-        sent.map(Batch::from)
+        sent.map(|it| Batch::new(it, &self.limits))
     }
 
     /// A batch has its answers. Callers are woken first, then who waits for them.
-    pub(crate) fn answer(&self, parcel: &Parcel<Resp>, items: usize, answers: Answers<Resp>) {
-        self.state.lock().queue.answering(items);
+    pub(crate) fn answer(
+        &self,
+        parcel: &Parcel<Resp>,
+        (items, lane): (usize, Option<&K>),
+        answers: Answers<Resp>,
+    ) {
+        self.state.lock().queue.answering(items, lane);
         parcel.answer(answers);
         let mut state = self.state.lock();
         state.queue.answered(parcel.id);

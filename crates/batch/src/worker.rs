@@ -46,7 +46,7 @@ where
     places: Arc<Semaphore>,
     slots: Slots<Instrumented<S::Future>>,
     /// What is with the service, by slots.
-    running: Vec<Option<Running<Resp>>>,
+    running: Vec<Option<Running<Resp, K>>>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Others had their turn since the last batch was sent.
     has_yielded: bool,
@@ -54,8 +54,9 @@ where
 }
 
 /// A batch that was sent.
-struct Running<Resp> {
+struct Running<Resp, K> {
     parcel: Arc<Parcel<Resp>>,
+    lane: Option<K>,
     seats: Option<Box<[usize]>>,
     width: usize,
     items: usize,
@@ -109,9 +110,8 @@ where
         for slot in 0..self.running.len() {
             if let Some(running) = self.running[slot].take() {
                 self.slots.cancel(slot);
-                let Running { parcel, items, .. } = running;
-                abandoned += items;
-                self.shared.answer(&parcel, items, Answers::Closed);
+                abandoned += running.items;
+                self.answer(&running, Answers::Closed);
             }
         }
         if let Some(waited) = self.shared.end() {
@@ -123,11 +123,21 @@ where
     fn cancel_abandoned(&mut self) {
         for slot in 0..self.running.len() {
             let running = self.running[slot].take_if(|it| Arc::strong_count(&it.parcel) == 1);
-            if let Some(Running { parcel, items, .. }) = running {
+            if let Some(running) = running {
                 self.slots.cancel(slot);
-                self.shared.answer(&parcel, items, Answers::Closed);
+                self.answer(&running, Answers::Closed);
             }
         }
+    }
+
+    fn answer(&self, batch: &Running<Resp, K>, answers: Answers<Resp>) {
+        let Running {
+            parcel,
+            items,
+            lane,
+            ..
+        } = batch;
+        self.shared.answer(parcel, (*items, lane.as_ref()), answers);
     }
 }
 
@@ -163,6 +173,7 @@ where
         let items = batch.items();
         let Batch {
             parcel,
+            lane,
             requests,
             spans,
             seats,
@@ -170,6 +181,7 @@ where
         } = batch;
         let running = Running {
             parcel,
+            lane,
             seats,
             width,
             items,
@@ -199,7 +211,7 @@ where
     }
 
     /// A batch has ended.
-    fn settle(&self, batch: &Running<Resp>, ended: Ended<Result<S::Response, S::Error>>) {
+    fn settle(&self, batch: &Running<Resp, K>, ended: Ended<Result<S::Response, S::Error>>) {
         let answers = catch_unwind(AssertUnwindSafe(|| match ended {
             Ok(Ok(answers)) => batch.seat(answers),
             Ok(Err(error)) => Answers::Failed(BatchFailed::new(error.into())),
@@ -209,7 +221,7 @@ where
         if let Answers::Failed(failed) = &answers {
             event::failed(self.name(), batch.items, failed);
         }
-        self.shared.answer(&batch.parcel, batch.items, answers);
+        self.answer(batch, answers);
     }
 
     fn broken(&self, error: BoxError) {
@@ -220,7 +232,7 @@ where
     }
 }
 
-impl<Resp> Running<Resp> {
+impl<Resp, K> Running<Resp, K> {
     /// Gives each answer to the seat of its request.
     fn seat<E: Into<BoxError>>(&self, answers: Vec<Result<Resp, E>>) -> Answers<Resp> {
         if answers.len() != self.items {

@@ -145,6 +145,63 @@ async fn a_lane_that_fills_batches_keeps_no_other_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_lane_has_more_batches_out_than_its_limit() {
+    let (inner, mut calls) = tower_test::mock::pair::<Vec<u32>, crate::Answers>();
+    calls.allow(100);
+    let limits = limits(2).with_batches(3).unwrap();
+    let limits = limits.with_batches_per_lane(1).unwrap();
+    let layer = BatchLayer::new(limits).with_lanes(|it: &u32| it / 10);
+    let batch = layer.layer(inner);
+    let submit = |it| tokio::spawn(batch.clone().oneshot(it));
+    let _calls: Vec<_> = [1, 2, 3, 4, 5, 11].map(submit).into();
+
+    let (items, first) = calls.next_request().await.unwrap();
+    assert_eq!(items, [1, 2]);
+    // What waits for its lane lets others by, and gathers more.
+    let (items, other) = calls.next_request().await.unwrap();
+    assert_eq!(items, [11]);
+    let _more = submit(6);
+    crate::wait(crate::millis(10)).await;
+    tokio::task::yield_now().await;
+    assert!(task::spawn(calls.next_request()).poll().is_pending());
+
+    // Another lane that ends changes nothing.
+    other.send_response(tenfold(&[11]));
+    tokio::task::yield_now().await;
+    assert!(task::spawn(calls.next_request()).poll().is_pending());
+    let flush = tokio::spawn({
+        let handle = batch.handle();
+        async move { handle.flush().await }
+    });
+    first.send_response(tenfold(&[1, 2]));
+    let (items, next) = calls.next_request().await.unwrap();
+    assert_eq!(items, [3, 4]);
+    next.send_response(tenfold(&[3, 4]));
+    let (items, last) = calls.next_request().await.unwrap();
+    assert_eq!(items, [5, 6]);
+    last.send_response(tenfold(&[5, 6]));
+    flush.await.unwrap();
+}
+
+/// The turn of one that goes before its batch is sent is that of the next.
+#[tokio::test(start_paused = true)]
+async fn a_lane_does_not_wait_for_one_who_has_gone() {
+    let limits = limits(1).with_batches(2).unwrap();
+    let mut bench = Bench::new(limits.with_batches_per_lane(1).unwrap());
+    let _first = bench.submit(1);
+    let out = bench.expect(&[1]);
+    let [goes, _stays] = [2, 3].map(|it| bench.submit(it));
+    bench.expect_nothing();
+    bench.calls.allow(0);
+    out.send_response(tenfold(&[1]));
+    // The service is not ready now.
+    bench.expect_nothing();
+    drop(goes);
+    bench.calls.allow(1);
+    bench.expect(&[3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn those_who_can_run_have_their_turn_before_a_batch_is_sent() {
     let mut bench = Bench::new(limits(3));
     let _first = bench.submit(1);

@@ -18,6 +18,8 @@ mod queue;
 #[path = "../../src/shared.rs"]
 mod shared;
 mod sync;
+#[path = "../../src/turns.rs"]
+mod turns;
 
 use std::{
     future::poll_fn,
@@ -242,7 +244,7 @@ fn work(shared: &Batcher, sent: &Mutex<Vec<u32>>) {
                         for (seat, item) in seats.iter().zip(requests) {
                             answers[*seat] = Some(Ok(item * 10));
                         }
-                        shared.answer(&parcel, items, Answers::each(answers));
+                        shared.answer(&parcel, (items, None), Answers::each(answers));
                     }
                 }
                 Next::Sleep => return Poll::Pending,

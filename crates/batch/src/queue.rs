@@ -346,7 +346,8 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
         let items = forming.items();
         self.waiting -= items;
         self.in_flight += items;
-        self.load.sent(forming.is_full, now);
+        let has_more = self.waiting >= self.limits.items;
+        self.load.sent(forming.is_full, has_more, now);
         self.seats = forming.requests.len();
         if self.limits.bounds_lanes() {
             self.turns.begin(&forming.lane);

@@ -28,6 +28,8 @@ type Answers = Vec<Result<u32, BoxError>>;
 
 type Inner = Mock<Vec<u32>, Answers>;
 
+type SendAnswers = mock::SendResponse<Answers>;
+
 type Calls = mock::Handle<Vec<u32>, Answers>;
 
 /// A batcher whose worker is polled by hand, over a mocked service.
@@ -69,7 +71,7 @@ impl Bench {
     }
 
     /// The batch that was sent, if one was.
-    fn sent(&mut self) -> Option<(Vec<u32>, mock::SendResponse<Answers>)> {
+    fn sent(&mut self) -> Option<(Vec<u32>, SendAnswers)> {
         match task::spawn(self.calls.next_request()).poll() {
             std::task::Poll::Ready(request) => request,
             std::task::Poll::Pending => None,
@@ -78,7 +80,7 @@ impl Bench {
 
     /// Expects a batch to have been sent.
     #[track_caller]
-    fn expect(&mut self, items: &[u32]) -> mock::SendResponse<Answers> {
+    fn expect(&mut self, items: &[u32]) -> SendAnswers {
         self.work();
         let (sent, answer) = self.sent().expect("a batch was sent");
         assert_eq!(sent, items);

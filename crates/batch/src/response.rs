@@ -7,6 +7,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use tokio::sync::Semaphore;
+
 use crate::{
     BoxError,
     callers::Callers,
@@ -93,13 +95,16 @@ impl<Req, Resp, K: Hash + Eq + Clone> Future for ResponseFuture<Req, Resp, K> {
                     waker: cx.waker().clone(),
                     span: event::caller(),
                 };
+                // Also if the lane panics as it is compared.
+                let place = Place(&callers.places);
                 match callers.shared.submit(item, lane) {
                     Ok(ticket) => {
+                        mem::forget(place);
                         self.state = State::Accepted { callers, ticket };
                         Poll::Pending
                     }
                     Err(item) => {
-                        callers.places.add_permits(1);
+                        drop(place);
                         drop(item);
                         Poll::Ready(Err(callers.refusal()))
                     }
@@ -108,6 +113,15 @@ impl<Req, Resp, K: Hash + Eq + Clone> Future for ResponseFuture<Req, Resp, K> {
             State::Refused(error) => Poll::Ready(Err(error)),
             State::Accepted { .. } | State::Done => panic!("polled again after it was ready"),
         }
+    }
+}
+
+/// A place of an item that was not accepted, which is given back.
+struct Place<'a>(&'a Semaphore);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
     }
 }
 

@@ -94,7 +94,8 @@ impl Handle {
 
     /// Closes it, and ends when everything that was accepted is answered and the worker has gone. What
     /// is not answered within that time is answered with [`Closed`](crate::Closed), and its batches
-    /// dropped.
+    /// dropped. It is the [`Worker`](crate::Worker) that answers: where nobody polls it, or its service
+    /// blocks the thread, this takes longer.
     ///
     /// # Errors
     /// If that happened.

@@ -180,8 +180,11 @@ impl<St: Stream, S, F, Out> Map<St, S, F, Out> {
     /// Each item is worked on in a task of its own, so that they spread over the threads of the
     /// runtime and go on while nobody polls the map. A task is aborted when the map is dropped.
     ///
+    /// Outside of a tokio runtime, or in one that shuts down, that is what items panic with: their
+    /// results say so.
+    ///
     /// # Panics
-    /// If it has been polled; and later, when it is polled outside of a tokio runtime.
+    /// If it has been polled.
     #[must_use]
     pub fn spawned(self) -> Map<St, Spawned<S>, SpawnedFuture<F::Output>, Out>
     where

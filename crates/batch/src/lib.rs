@@ -73,6 +73,7 @@ mod concurrency;
 mod error;
 mod event;
 mod flight;
+mod forming;
 mod function;
 pub mod future;
 mod handle;

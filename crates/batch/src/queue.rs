@@ -8,9 +8,15 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tracing::Span;
 
-use crate::{limits::Limits, load::Load, parcel::Parcel, sync::Arc, turns::Turns};
+use crate::{
+    forming::{Forming, Submitted, Withdrawn},
+    limits::Limits,
+    load::Load,
+    parcel::Parcel,
+    sync::Arc,
+    turns::Turns,
+};
 
 /// The items that wait, each already in the batch that it will be sent with.
 ///
@@ -48,36 +54,6 @@ struct Place {
     id: u64,
 }
 
-/// A batch that is not sent yet.
-pub(crate) struct Forming<Req, Resp, K> {
-    pub(crate) parcel: Arc<Parcel<Resp>>,
-    lane: K,
-    is_open: bool,
-    is_full: bool,
-    /// Its lane has as many batches out as it may: it is in no line.
-    is_held: bool,
-    /// By seats; the seat of a withdrawn one is given to the next that comes.
-    requests: Vec<Option<(Req, u64)>>,
-    wakers: Vec<Option<Waker>>,
-    /// Of those items whose callers have one.
-    spans: Vec<(usize, Span)>,
-    empty_seats: Vec<usize>,
-    weight: u64,
-    opened: Instant,
-}
-
-/// What a caller submits.
-pub(crate) struct Submitted<Req> {
-    pub(crate) request: Req,
-    pub(crate) weight: u64,
-    pub(crate) waker: Waker,
-    /// Of the caller, where spans are recorded.
-    pub(crate) span: Option<Span>,
-}
-
-/// What a caller takes back, to be dropped when the lock has been left.
-pub(crate) type Withdrawn<Req> = (Req, Option<Waker>, Option<Span>);
-
 /// Where a caller finds its item, and its answer.
 pub(crate) struct Ticket<Resp> {
     pub(crate) parcel: Arc<Parcel<Resp>>,
@@ -93,19 +69,6 @@ pub(crate) enum Due {
     InTurn,
     At(Instant),
     Nothing,
-}
-
-/// A batch to be sent.
-pub(crate) struct Batch<Req, Resp, K> {
-    pub(crate) parcel: Arc<Parcel<Resp>>,
-    /// Where lanes have a limit.
-    pub(crate) lane: Option<K>,
-    pub(crate) requests: Vec<Req>,
-    pub(crate) spans: Vec<(usize, Span)>,
-    /// The seats of the requests, where some seats are empty.
-    pub(crate) seats: Option<Box<[usize]>>,
-    /// How many seats there are.
-    pub(crate) width: usize,
 }
 
 impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
@@ -471,39 +434,4 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
 fn is_gone<Req, Resp, K>(forming: &[Option<Forming<Req, Resp, K>>], place: &Place) -> bool {
     let now = forming.get(place.at).and_then(Option::as_ref);
     now.is_none_or(|now| now.parcel.id != place.id)
-}
-
-impl<Req, Resp, K> Forming<Req, Resp, K> {
-    const fn items(&self) -> usize {
-        self.requests.len() - self.empty_seats.len()
-    }
-
-    fn sent(mut self) -> Self {
-        self.parcel.sent(mem::take(&mut self.wakers));
-        self
-    }
-}
-
-impl<Req, Resp, K> Batch<Req, Resp, K> {
-    pub(crate) fn new(sent: Forming<Req, Resp, K>, limits: &Limits) -> Self {
-        let width = sent.requests.len();
-        let seats = (!sent.empty_seats.is_empty()).then(|| {
-            let seats = sent.requests.iter().enumerate();
-            let taken = seats.filter_map(|(seat, it)| it.as_ref().map(|_| seat));
-            taken.collect()
-        });
-        let requests = sent.requests.into_iter().flatten();
-        Self {
-            requests: requests.map(|(request, _)| request).collect(),
-            spans: sent.spans,
-            parcel: sent.parcel,
-            lane: limits.bounds_lanes().then_some(sent.lane),
-            seats,
-            width,
-        }
-    }
-
-    pub(crate) fn items(&self) -> usize {
-        self.seats.as_ref().map_or(self.width, |it| it.len())
-    }
 }

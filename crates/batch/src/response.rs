@@ -9,12 +9,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use crate::{
-    BoxError,
-    callers::Callers,
-    event,
-    queue::{Submitted, Ticket},
-};
+use crate::{BoxError, callers::Callers, event, forming::Submitted, queue::Ticket};
 
 /// The answer to one item of a batch.
 ///

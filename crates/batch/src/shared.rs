@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use crate::{
     error::BatchFailed,
+    forming::{Batch, Forming, Submitted},
     limits::Limits,
     parcel::{Answers, Parcel},
-    queue::{Batch, Due, Forming, Queue, Submitted, Ticket},
+    queue::{Due, Queue, Ticket},
     sync::Mutex,
 };
 

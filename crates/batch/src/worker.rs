@@ -19,8 +19,8 @@ use crate::{
     BoxError, Name, Panicked,
     error::{BatchFailed, WrongLength},
     event,
+    forming::Batch,
     parcel::{Answers, Parcel},
-    queue::Batch,
     shared::{Next, Shared},
     slots::{Ended, Slots},
 };

@@ -5,6 +5,8 @@
 
 #[path = "../../src/error.rs"]
 mod error;
+#[path = "../../src/forming.rs"]
+mod forming;
 #[path = "../../src/limits.rs"]
 mod limits;
 #[path = "../../src/load.rs"]
@@ -29,10 +31,11 @@ use std::{
 };
 
 use error::Closed;
+use forming::{Batch, Submitted};
 use limits::Limits;
 use panicked::Panicked;
 use parcel::Answers;
-use queue::{Batch, Submitted, Ticket};
+use queue::Ticket;
 use shared::{Next, Shared};
 use shuttle::{future::block_on, thread};
 use sync::Mutex;

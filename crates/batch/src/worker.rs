@@ -189,7 +189,7 @@ where
         let span = event::batch(self.name(), items, spans.iter().map(|it| &it.1));
         drop(spans);
         if let Err(panic) = ready {
-            self.settle(&running, Err(panic));
+            self.settle(running, Err(panic));
             return Poll::Ready(items);
         }
         self.is_ready = false;
@@ -199,7 +199,7 @@ where
             future.instrument(span)
         };
         match self.slots.start(call) {
-            (_, Poll::Ready(ended)) => self.settle(&running, ended),
+            (_, Poll::Ready(ended)) => self.settle(running, ended),
             (slot, Poll::Pending) => {
                 if slot >= self.running.len() {
                     self.running.resize_with(slot + 1, || None);
@@ -211,7 +211,7 @@ where
     }
 
     /// A batch has ended.
-    fn settle(&self, batch: &Running<Resp, K>, ended: Ended<Result<S::Response, S::Error>>) {
+    fn settle(&self, batch: Running<Resp, K>, ended: Ended<Result<S::Response, S::Error>>) {
         let answers = catch_unwind(AssertUnwindSafe(|| match ended {
             Ok(Ok(answers)) => batch.seat(answers),
             Ok(Err(error)) => Answers::Failed(BatchFailed::new(error.into())),
@@ -221,7 +221,9 @@ where
         if let Answers::Failed(failed) = &answers {
             event::failed(self.name(), batch.items, failed);
         }
-        self.answer(batch, answers);
+        self.answer(&batch, answers);
+        // Where all callers have gone this drops the answers, and one may panic: nobody is left to tell.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(batch)));
     }
 
     fn broken(&self, error: BoxError) {
@@ -276,7 +278,7 @@ where
                     && let Some(running) = this.running[slot].take()
                 {
                     budget = budget.saturating_sub(running.items);
-                    this.settle(&running, ended);
+                    this.settle(running, ended);
                 }
                 continue;
             }

@@ -36,8 +36,13 @@ struct State<Req, Resp, K> {
     worker: Option<Waker>,
     rest: Rest,
     /// Those who wait for answers of others, or for the end.
-    watchers: Vec<Waker>,
+    watchers: Vec<(u64, Waker)>,
+    next_watcher: u64,
 }
+
+/// One of those who wait for answers of others, known by its number once it waits.
+#[derive(Default)]
+pub(crate) struct Watcher(Option<u64>);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -98,6 +103,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
                 worker: None,
                 rest: Rest::Awake,
                 watchers: Vec::new(),
+                next_watcher: 0,
             }),
         }
     }
@@ -145,7 +151,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
         };
         drop(state);
         let is_sent = withdrawn.is_none();
-        wake(watchers);
+        wake(watchers.into_iter().map(|it| it.1));
         drop(withdrawn);
         // The worker counts who holds the parcel.
         drop(ticket);
@@ -210,18 +216,36 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
         below
     }
 
-    pub(crate) fn poll_answered(&self, below: u64, cx: &Context<'_>) -> Poll<()> {
-        self.poll_until(cx, |state| {
+    pub(crate) fn poll_answered(
+        &self,
+        below: u64,
+        watcher: &mut Watcher,
+        cx: &Context<'_>,
+    ) -> Poll<()> {
+        self.poll_until(watcher, cx, |state| {
             state.phase == Phase::Over || state.queue.is_answered(below)
         })
     }
 
-    pub(crate) fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
-        self.poll_until(cx, |state| state.phase == Phase::Over)
+    pub(crate) fn poll_over(&self, watcher: &mut Watcher, cx: &Context<'_>) -> Poll<()> {
+        self.poll_until(watcher, cx, |state| state.phase == Phase::Over)
+    }
+
+    /// A watcher that goes takes its waker with it.
+    pub(crate) fn forget(&self, watcher: &Watcher) {
+        let Watcher(Some(number)) = watcher else {
+            return;
+        };
+        let mut state = self.state.lock();
+        let at = state.watchers.iter().position(|it| it.0 == *number);
+        let gone = at.map(|at| state.watchers.swap_remove(at));
+        drop(state);
+        drop(gone);
     }
 
     fn poll_until(
         &self,
+        watcher: &mut Watcher,
         cx: &Context<'_>,
         is_so: impl Fn(&State<Req, Resp, K>) -> bool,
     ) -> Poll<()> {
@@ -231,10 +255,18 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
             drop(state);
             return Poll::Ready(());
         }
-        if !state.watchers.iter().any(|it| it.will_wake(&waker)) {
-            state.watchers.push(waker);
-        }
+        let number = *watcher.0.get_or_insert(state.next_watcher);
+        state.next_watcher += 1;
+        let last = state.watchers.iter_mut().find(|it| it.0 == number);
+        let last = match last {
+            Some(last) => Some(mem::replace(&mut last.1, waker)),
+            None => {
+                state.watchers.push((number, waker));
+                None
+            }
+        };
         drop(state);
+        drop(last);
         Poll::Pending
     }
 
@@ -296,7 +328,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
         state.queue.answered(parcel.id);
         let watchers = mem::take(&mut state.watchers);
         drop(state);
-        wake(watchers);
+        wake(watchers.into_iter().map(|it| it.1));
     }
 
     /// The service is broken: fails all that waits, and accepts nothing more.
@@ -325,7 +357,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
         for Forming { parcel, .. } in waiting {
             parcel.answer(Answers::Closed);
         }
-        wake(watchers);
+        wake(watchers.into_iter().map(|it| it.1));
         abandoned
     }
 }

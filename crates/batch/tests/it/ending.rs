@@ -82,6 +82,26 @@ async fn a_flush_of_nothing_ends_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flush_that_is_dropped_leaves_no_waker_behind() {
+    struct Count;
+    impl std::task::Wake for Count {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+    let mut bench = Bench::new(limits(10));
+    let _first = bench.submit(1);
+    let _out = bench.expect(&[1]);
+    let handle = bench.batch.handle();
+    let waker = std::sync::Arc::new(Count);
+    for _ in 0..3 {
+        let mut flush = Box::pin(handle.flush());
+        let waker = std::task::Waker::from(std::sync::Arc::clone(&waker));
+        let mut cx = std::task::Context::from_waker(&waker);
+        assert!(flush.as_mut().poll(&mut cx).is_pending());
+    }
+    assert_eq!(std::sync::Arc::strong_count(&waker), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_answers_all_and_refuses_the_rest() {
     let mut bench = Bench::new(limits(2).with_waiting(3).unwrap());
     let mut responses: Vec<_> = (0..3).map(|it| bench.submit(it)).collect();

@@ -36,7 +36,7 @@ use limits::Limits;
 use panicked::Panicked;
 use parcel::Answers;
 use queue::Ticket;
-use shared::{Next, Shared};
+use shared::{Next, Shared, Watcher};
 use shuttle::{future::block_on, thread};
 use sync::Mutex;
 use tokio::time::Instant;
@@ -99,7 +99,8 @@ fn all_are_answered_or_refused_at_a_shutdown() {
                 if !has_time {
                     model.shared.stop();
                 }
-                block_on(poll_fn(|cx| model.shared.poll_over(cx)));
+                let mut watcher = Watcher::default();
+                block_on(poll_fn(|cx| model.shared.poll_over(&mut watcher, cx)));
                 for (item, caller) in (0..).zip(callers) {
                     match caller.join().unwrap() {
                         Ok(answer) => assert_eq!(answer, item * 10),
@@ -186,7 +187,8 @@ impl Model {
         let shared = Arc::clone(&self.shared);
         thread::spawn(move || {
             let below = shared.flush();
-            block_on(poll_fn(|cx| shared.poll_answered(below, cx)));
+            let mut watcher = Watcher::default();
+            block_on(poll_fn(|cx| shared.poll_answered(below, &mut watcher, cx)));
         })
     }
 

@@ -10,6 +10,7 @@ mod stack;
 
 use crate::group::Group;
 
+pub use batch::steady::print as batch_steady;
 pub use pool::waits::print as pool_waits;
 
 /// In the order of RESULTS.md.

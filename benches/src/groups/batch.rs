@@ -3,10 +3,12 @@
 mod ours;
 #[cfg(feature = "peers")]
 mod peers;
+pub(super) mod steady;
 
 use std::{
     future::{Future, poll_fn, ready},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -21,6 +23,9 @@ use crate::{
 /// Requests that a task makes one after the other, for each call that is counted: then what it costs
 /// to start the task is no great part of it.
 const EACH: u64 = 8;
+
+/// The same, where it is to be no part of it at all, nor those who come and go.
+const EACH_STEADY: u64 = 64;
 
 /// Items of a map over two threads for each call that is counted: the second thread takes its time to wake.
 const LOT: u64 = 1_000;
@@ -53,6 +58,14 @@ pub(super) fn group() -> Group {
                 fails_one_in: 0,
                 settings: CROWDS,
                 rows: requests(),
+            },
+            Scenario {
+                name: "requests, steady load",
+                about: "As before, but a call is 64 requests one after the other: how tasks begin and end is a small \
+                    part of it.",
+                fails_one_in: 0,
+                settings: &CROWDS[..2],
+                rows: steady_requests(),
             },
             Scenario {
                 name: "loads",
@@ -112,16 +125,31 @@ const CROWDS: &[Setting] = &[
 ];
 
 fn requests() -> Vec<Row> {
-    let floor = Row::new("bare service", Role::Floor, || Many(Tower(Backend::<0>)));
+    let floor = Row::new("bare service", Role::Floor, || {
+        Many::<EACH, _>(Tower(Backend::<0>))
+    });
     let mut rows = vec![floor];
-    rows.extend(ours::requests());
+    rows.extend(ours::requests::<EACH>());
     #[cfg(feature = "peers")]
-    rows.extend(peers::requests());
+    rows.extend(peers::requests::<EACH>());
+    rows
+}
+
+fn steady_requests() -> Vec<Row> {
+    let floor = Row::new("bare service", Role::Floor, || {
+        Many::<EACH_STEADY, _>(Tower(Backend::<0>))
+    });
+    let mut rows = vec![floor];
+    rows.extend(ours::requests::<EACH_STEADY>());
+    #[cfg(feature = "peers")]
+    rows.extend(peers::requests::<EACH_STEADY>());
     rows
 }
 
 fn loads() -> Vec<Row> {
-    let floor = Row::new("bare service", Role::Floor, || Many(Tower(Backend::<0>)));
+    let floor = Row::new("bare service", Role::Floor, || {
+        Many::<EACH, _>(Tower(Backend::<0>))
+    });
     let mut rows = vec![floor];
     rows.extend(ours::loads());
     #[cfg(feature = "peers")]
@@ -228,9 +256,9 @@ impl<M: Fn(u64) -> Counting + Send> Caller for Mapped<M> {
 
 /// Makes several calls for each that is counted.
 #[derive(Clone)]
-struct Many<C>(C);
+struct Many<const EACH: u64, C>(C);
 
-impl<C: Caller> Caller for Many<C> {
+impl<const EACH: u64, C: Caller> Caller for Many<EACH, C> {
     fn run(&mut self, calls: u64) -> u64 {
         self.0.run(calls * EACH) / EACH
     }
@@ -241,9 +269,9 @@ impl<C: Caller> Caller for Many<C> {
     }
 }
 
-/// Answers batches at once.
-#[derive(Clone, Copy)]
-struct Batches;
+/// Answers batches at once, and counts them.
+#[derive(Clone, Default)]
+struct Batches(Arc<steady::Sent>);
 
 impl Service<Vec<u64>> for Batches {
     type Response = Vec<Result<u64, Failed>>;
@@ -255,6 +283,7 @@ impl Service<Vec<u64>> for Batches {
     }
 
     fn call(&mut self, items: Vec<u64>) -> Self::Future {
+        self.0.batch(items.len());
         ready(Ok(items
             .into_iter()
             .map(|it| Backend::<0>.answer(it))

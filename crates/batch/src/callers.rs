@@ -5,7 +5,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use crate::{BoxError, Closed, Limits, shared::Shared};
+use crate::{BoxError, Closed, Limits, Name, shared::Shared};
 
 /// What the services and futures of a batcher share. When it goes, nobody is left to submit.
 pub(crate) struct Callers<Req, Resp, K: Hash + Eq + Clone> {
@@ -16,6 +16,7 @@ pub(crate) struct Callers<Req, Resp, K: Hash + Eq + Clone> {
     /// How many services there are, beside the futures.
     pub(crate) services: AtomicUsize,
     pub(crate) limits: Limits,
+    pub(crate) name: Option<Name>,
 }
 
 impl<Req, Resp, K: Hash + Eq + Clone> Callers<Req, Resp, K> {

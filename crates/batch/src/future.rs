@@ -1,10 +1,12 @@
 //! The futures and streams of this crate.
 
 pub use crate::{
+    chunks::Chunks,
     collect::{Collect, TryCollect},
     function::Function,
     items::{Items, OkItems},
-    loader::{Load, LoadMany},
+    load_many::LoadMany,
+    loader::Load,
     response::ResponseFuture,
     spawned::{Spawned, SpawnedFuture},
     stages::{KeepIf, KeepSome},

@@ -10,7 +10,10 @@ use std::{
 
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::shared::{Numbers, Shared};
+use crate::{
+    Name, event,
+    shared::{Numbers, Shared, Watcher},
+};
 
 /// The outside view of a batcher: flushes it, shuts it down, and tells its numbers.
 ///
@@ -19,6 +22,7 @@ use crate::shared::{Numbers, Shared};
 pub struct Handle {
     control: Arc<dyn Control>,
     places: Arc<Semaphore>,
+    name: Option<Name>,
 }
 
 /// How a batcher is now.
@@ -39,13 +43,26 @@ pub struct Abandoned {
     items: usize,
 }
 
+/// Waits for answers of others. Dropped before they come, it is not waited with any more.
+struct Watch<'a> {
+    control: &'a dyn Control,
+    watcher: Watcher,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.control.forget(&self.watcher);
+    }
+}
+
 /// What a handle asks of a batcher, whatever its types.
 trait Control: Send + Sync {
     fn flush(&self) -> u64;
-    fn poll_answered(&self, below: u64, cx: &Context<'_>) -> Poll<()>;
-    fn close(&self);
+    fn poll_answered(&self, below: u64, watcher: &mut Watcher, cx: &Context<'_>) -> Poll<()>;
+    fn close(&self) -> bool;
     fn stop(&self);
-    fn poll_over(&self, cx: &Context<'_>) -> Poll<()>;
+    fn poll_over(&self, watcher: &mut Watcher, cx: &Context<'_>) -> Poll<()>;
+    fn forget(&self, watcher: &Watcher);
     fn numbers(&self) -> Numbers;
 }
 
@@ -53,6 +70,7 @@ impl Handle {
     pub(crate) fn new<Req, Resp, K>(
         shared: Arc<Shared<Req, Resp, K>>,
         places: Arc<Semaphore>,
+        name: Option<Name>,
     ) -> Self
     where
         Req: Send + 'static,
@@ -62,6 +80,7 @@ impl Handle {
         Self {
             control: shared,
             places,
+            name,
         }
     }
 
@@ -70,19 +89,27 @@ impl Handle {
     /// # Cancel safety
     /// What waits is sent when this is first polled. Nothing is lost if it is dropped then.
     pub async fn flush(&self) {
+        event::flushed(self.name.as_deref(), self.control.numbers().waiting);
         let below = self.control.flush();
-        poll_fn(|cx| self.control.poll_answered(below, cx)).await;
+        let mut watch = self.watch();
+        poll_fn(|cx| self.control.poll_answered(below, &mut watch.watcher, cx)).await;
     }
 
     /// Accepts nothing more, and sends what waits. Those who wait for readiness learn it at once.
     pub fn close(&self) {
-        self.control.close();
+        let Numbers {
+            waiting, in_flight, ..
+        } = self.control.numbers();
+        if self.control.close() {
+            event::closed(self.name.as_deref(), waiting, in_flight);
+        }
         self.places.close();
     }
 
     /// Closes it, and ends when everything that was accepted is answered and the worker has gone. What
     /// is not answered within that time is answered with [`Closed`](crate::Closed), and its batches
-    /// dropped.
+    /// dropped. It is the [`Worker`](crate::Worker) that answers: where nobody polls it, or its service
+    /// blocks the thread, this takes longer.
     ///
     /// # Errors
     /// If that happened.
@@ -91,7 +118,8 @@ impl Handle {
     /// Once polled it is closed. If this is dropped then, the rest is answered without a time limit.
     pub async fn shutdown(&self, within: Duration) -> Result<(), Abandoned> {
         self.close();
-        let over = poll_fn(|cx| self.control.poll_over(cx));
+        let mut watch = self.watch();
+        let over = poll_fn(|cx| self.control.poll_over(&mut watch.watcher, cx));
         if timeout(within, over).await.is_ok() {
             return Ok(());
         }
@@ -99,10 +127,17 @@ impl Handle {
             waiting, in_flight, ..
         } = self.control.numbers();
         self.control.stop();
-        poll_fn(|cx| self.control.poll_over(cx)).await;
+        poll_fn(|cx| self.control.poll_over(&mut watch.watcher, cx)).await;
         match waiting + in_flight {
             0 => Ok(()),
             items => Err(Abandoned { items }),
+        }
+    }
+
+    fn watch(&self) -> Watch<'_> {
+        Watch {
+            control: &*self.control,
+            watcher: Watcher::default(),
         }
     }
 
@@ -136,20 +171,24 @@ where
         self.flush()
     }
 
-    fn poll_answered(&self, below: u64, cx: &Context<'_>) -> Poll<()> {
-        self.poll_answered(below, cx)
+    fn poll_answered(&self, below: u64, watcher: &mut Watcher, cx: &Context<'_>) -> Poll<()> {
+        self.poll_answered(below, watcher, cx)
     }
 
-    fn close(&self) {
-        self.close();
+    fn close(&self) -> bool {
+        self.close()
     }
 
     fn stop(&self) {
         self.stop();
     }
 
-    fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
-        self.poll_over(cx)
+    fn poll_over(&self, watcher: &mut Watcher, cx: &Context<'_>) -> Poll<()> {
+        self.poll_over(watcher, cx)
+    }
+
+    fn forget(&self, watcher: &Watcher) {
+        self.forget(watcher);
     }
 
     fn numbers(&self) -> Numbers {

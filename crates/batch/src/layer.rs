@@ -7,8 +7,8 @@ use crate::{Batch, BoxError, Lanes, Limits, Name, OneLane, Weigh, WeighsOne};
 
 /// Puts a service that takes batches behind one that takes single requests: a [`Batch`].
 ///
-/// It spawns the [`Worker`](crate::Worker), and so must be used within a tokio runtime;
-/// [`Batch::pair`] leaves that to you.
+/// It spawns the [`Worker`](crate::Worker), and so must be used within a tokio runtime, one with
+/// time; [`Batch::pair`] leaves that to you.
 pub struct BatchLayer<Req, L = OneLane, W = WeighsOne> {
     limits: Limits,
     lanes: L,
@@ -76,7 +76,7 @@ where
     type Service = Batch<Req, Resp, L, W>;
 
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime, or in one whose time is not enabled.
     fn layer(&self, inner: S) -> Self::Service {
         let (batch, worker) = Batch::pair_with(
             inner,
@@ -85,7 +85,7 @@ where
             self.weigh.clone(),
             self.name.clone(),
         );
-        tokio::spawn(worker);
+        worker.spawn();
         batch
     }
 }

@@ -4,7 +4,7 @@
 //! events to send. [`BatchLayer`] gathers the requests of many callers into batches for a service
 //! that takes a `Vec` of them, and gives each caller its own answer; [`Loader`] does so for keys, each
 //! once. The other way round, [`map_concurrent`] works on many items of one caller, so many at once,
-//! and [`Stages`] on those of a stream.
+//! [`map_chunks`] on chunks of them, and [`Stages`] on those of a stream.
 //!
 //! **Every item that was accepted is answered exactly once**, and is sent in at most one batch:
 //! whatever fails, panics, is dropped or shut down.
@@ -34,15 +34,18 @@
 //! | [`Limits::new`]: items of a batch | yours to say |
 //! | [`Limits::with_weight`], [`BatchLayer::with_weigh`]: weight of a batch | any |
 //! | [`Limits::with_batches`]: batches at once | 1 |
+//! | [`Limits::with_batches_per_lane`]: of one lane | all |
 //! | [`Limits::with_waiting`]: items that wait to be sent | 100 batches of them |
 //! | [`Limits::with_linger`]: how long a batch may wait for more, under load | 1 ms |
 //! | [`BatchLayer::with_lanes`]: who may share a batch | all |
 //! | [`Loader::with_memory`]: how many keys are remembered | none; 1,000 primed ones |
 //! | [`Map::unordered`], [`Map::spawned`] | in order, on the caller's task |
 //!
-//! A batch is sent at once when there is room for one, and gathers items while there is not; so an
-//! idle service adds no delay. [`Handle`] flushes, shuts down and tells the numbers. What a batcher
-//! does are `tracing` events: sent batches at `trace`, failed ones at `debug`.
+//! A batch is sent when there is room for one and the tasks that can run have had their turn, once:
+//! no timer runs, a caller alone waits for nobody, and many share their batches. While there is no room
+//! items gather. [`Handle`] flushes, shuts down and tells the numbers. What a batcher does are `tracing`
+//! events: sent batches at `trace`, failed ones and flushes at `debug`, its end at `info`. The service
+//! works within the span of the batch, at `debug`, which follows from those of the calls.
 //!
 //! # Clone
 //! Clones of a service or a loader send into the same batches. A clone is not ready.
@@ -64,11 +67,13 @@
 //! map is its [`ItemError`]. `call` panics if the service is not ready, and methods where it is said.
 
 mod callers;
+mod chunks;
 mod collect;
 mod concurrency;
 mod error;
 mod event;
 mod flight;
+mod forming;
 mod function;
 pub mod future;
 mod handle;
@@ -77,6 +82,7 @@ mod items;
 mod layer;
 mod limits;
 mod load;
+mod load_many;
 mod loader;
 mod map;
 mod memory;
@@ -97,6 +103,7 @@ mod stages;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod worker;
 
 pub use concurrency::{Concurrency, InvalidConcurrency};
@@ -107,7 +114,7 @@ pub use item_error::ItemError;
 pub use layer::BatchLayer;
 pub use limits::{InvalidLimits, Limits};
 pub use loader::Loader;
-pub use map::{Map, map_concurrent, map_service, map_stream};
+pub use map::{Map, map_chunks, map_concurrent, map_service, map_stream};
 pub use name::Name;
 pub use panicked::Panicked;
 pub use progress::{Progress, ProgressSnapshot};

@@ -9,6 +9,7 @@ pub struct Limits {
     pub(crate) items: usize,
     pub(crate) weight: u64,
     pub(crate) batches: usize,
+    pub(crate) batches_per_lane: usize,
     pub(crate) waiting: usize,
     pub(crate) linger: Duration,
 }
@@ -43,6 +44,7 @@ impl Limits {
             items,
             weight: u64::MAX,
             batches: 1,
+            batches_per_lane: Self::MAX_BATCHES,
             waiting: if waiting > Self::MAX {
                 Self::MAX
             } else {
@@ -80,6 +82,30 @@ impl Limits {
         Ok(self)
     }
 
+    /// At most so many batches of one lane are with the service at once, by
+    /// [`BatchLayer::with_lanes`](crate::BatchLayer::with_lanes); those of other lanes overtake the rest.
+    /// With one, the batches of a lane are sent one after the other. By default a lane may have all.
+    ///
+    /// # Errors
+    /// If `batches` is zero or greater than [`Limits::MAX_BATCHES`].
+    pub const fn with_batches_per_lane(mut self, batches: usize) -> Result<Self, InvalidLimits> {
+        if batches == 0 {
+            return Err(InvalidLimits("a lane must have room for a batch"));
+        }
+        if batches > Self::MAX_BATCHES {
+            return Err(InvalidLimits(
+                "there must not be more than 2^16 batches of a lane",
+            ));
+        }
+        self.batches_per_lane = batches;
+        Ok(self)
+    }
+
+    /// Whether lanes have a limit of their own.
+    pub(crate) const fn bounds_lanes(&self) -> bool {
+        self.batches_per_lane < self.batches
+    }
+
     /// At most so many items wait to be sent. Further callers are not ready, and become so in the
     /// order in which they asked.
     ///
@@ -99,8 +125,8 @@ impl Limits {
     }
 
     /// The longest that an item waits for others while a batch could be sent. It waits only under
-    /// load: when more come than there is room for in a batch, and fast enough to fill one. Zero
-    /// sends at once whatever is there.
+    /// load: when more come than there is room for in a batch, and fast enough to fill one. With zero
+    /// it waits for no timer ever; those who can run have their turn all the same.
     ///
     /// # Errors
     /// If `linger` is longer than [`Limits::MAX_LINGER`].

@@ -6,10 +6,12 @@ use tokio::time::Instant;
 
 /// What came since a batch was sent not long ago, and whether waiting has paid.
 ///
-/// A batch that could be sent waits for more only if, as things went just now, it would be full
-/// before its linger is over, and if there were ever so many items with us at once that those who
-/// have been answered are not the only ones to come back. After a wait in vain that is not tried
-/// again for a while, and for twice as long each time: what may be lost is one linger in a thousand.
+/// Where batches are full because items come while others are out, there is nothing to wait for: what is
+/// left over at the end would wait in vain. A batch waits for more only if those before it were not
+/// full, if they would have made a full one before the linger was over, and if meanwhile there were so
+/// many items with us at once that those who have been answered are not the only ones to come back.
+/// After a wait in vain that is not tried again for a while, and for twice as long each time: what may
+/// be lost is one linger in a thousand.
 #[derive(Debug)]
 pub(crate) struct Load {
     linger: Duration,
@@ -17,7 +19,7 @@ pub(crate) struct Load {
     since: Option<Instant>,
     /// Items since then.
     accepted: usize,
-    /// The most that were not answered at once.
+    /// The most since then that were not answered at once.
     most: usize,
     lingers: bool,
     /// Waits in vain, one after the other.
@@ -46,21 +48,27 @@ impl Load {
         self.most = self.most.max(unanswered);
     }
 
-    /// A batch is sent.
-    pub(crate) fn sent(&mut self, is_full: bool, now: Instant) {
-        if self.lingers && !is_full {
+    /// A batch is sent, and there may be another full one behind it.
+    pub(crate) fn sent(&mut self, is_full: bool, has_more: bool, now: Instant) {
+        if is_full {
+            // Others that are there already say nothing about how fast more come.
+            self.lingers &= !has_more;
+            self.vain = if self.lingers { 0 } else { self.vain };
+            self.begin(now);
+            return;
+        }
+        if self.lingers {
             self.lingers = false;
             self.skip = 1 << self.vain;
             self.vain = (self.vain + 1).min(10);
-        } else if self.lingers {
-            self.vain = 0;
+            self.begin(now);
+            return;
         }
         let Some(since) = self.since else {
             self.begin(now);
             return;
         };
         let passed = now - since;
-        // Full batches that follow each other at once say nothing about the rate.
         if self.accepted < self.full && passed < self.linger {
             return;
         }
@@ -74,6 +82,7 @@ impl Load {
     const fn begin(&mut self, now: Instant) {
         self.since = Some(now);
         self.accepted = 0;
+        self.most = 0;
     }
 
     pub(crate) const fn lingers(&self) -> bool {

@@ -15,6 +15,7 @@ use tower_service::Service;
 use crate::{
     Batch, BoxError, Handle, Limits, LoadFailed, OneLane, WeighsOne,
     flight::{Flight, Found},
+    load_many::LoadMany,
     memory::Memory,
 };
 
@@ -64,13 +65,6 @@ struct Waiter<K: Hash + Eq + Clone, V> {
     number: usize,
 }
 
-/// Several values that are loaded, in the order of their keys.
-pub struct LoadMany<K: Hash + Eq + Clone, V> {
-    loads: Vec<Load<K, V>>,
-    found: Vec<Option<Found<V>>>,
-    left: usize,
-}
-
 impl<K, V> Loader<K, V>
 where
     K: Hash + Eq + Clone + Send + 'static,
@@ -79,7 +73,7 @@ where
     /// Loads through `service`, and spawns what sends its batches.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime, or in one whose time is not enabled.
     pub fn new<S, E>(service: S, limits: Limits) -> Self
     where
         S: Service<Vec<K>, Response = Vec<Result<Option<V>, E>>> + Send + 'static,
@@ -88,7 +82,7 @@ where
         E: Into<BoxError> + 'static,
     {
         let (batch, worker) = Batch::pair_with(service, limits, OneLane, WeighsOne, None);
-        tokio::spawn(worker);
+        worker.spawn();
         Self::over(batch)
     }
 
@@ -152,12 +146,7 @@ where
 
     /// The values of several keys, in their order; a key may come twice.
     pub fn load_many(&self, keys: impl IntoIterator<Item = K>) -> LoadMany<K, V> {
-        let loads: Vec<_> = keys.into_iter().map(|key| self.load(key)).collect();
-        LoadMany {
-            found: loads.iter().map(|_| None).collect(),
-            left: loads.len(),
-            loads,
-        }
+        LoadMany::new(keys.into_iter().map(|key| self.load(key)).collect())
     }
 
     /// Puts a value in, as if it had been loaded. Loads that are under way do not replace it.
@@ -283,33 +272,8 @@ impl<K: Hash + Eq + Clone, V> Drop for Load<K, V> {
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> Future for LoadMany<K, V> {
-    type Output = Vec<Result<Option<V>, LoadFailed>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        for (load, found) in this.loads.iter_mut().zip(&mut this.found) {
-            if found.is_none()
-                && let Poll::Ready(it) = Pin::new(load).poll(cx)
-            {
-                *found = Some(it);
-                this.left -= 1;
-            }
-        }
-        if this.left > 0 {
-            return Poll::Pending;
-        }
-        this.loads.clear();
-        let found = mem::take(&mut this.found).into_iter();
-        Poll::Ready(found.flatten().collect())
-    }
-}
-
 /// Nothing in it is pinned.
 impl<K: Hash + Eq + Clone, V> Unpin for Load<K, V> {}
-
-/// Nothing in it is pinned.
-impl<K: Hash + Eq + Clone, V> Unpin for LoadMany<K, V> {}
 
 impl<K: Clone, V> Clone for Loader<K, V> {
     fn clone(&self) -> Self {
@@ -338,13 +302,5 @@ impl<K: Hash + Eq + Clone, V> fmt::Debug for Load<K, V> {
             LoadState::Done => "Done",
         };
         f.debug_tuple("Load").field(&state).finish()
-    }
-}
-
-impl<K: Hash + Eq + Clone, V> fmt::Debug for LoadMany<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoadMany")
-            .field("left", &self.left)
-            .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    num::NonZeroUsize,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -10,6 +11,7 @@ use tower_service::Service;
 
 use crate::{
     Concurrency, ItemError, Panicked, Progress, ProgressSnapshot,
+    chunks::Chunks,
     collect::{Collect, TryCollect},
     function::Function,
     items::{Items, OkItems},
@@ -36,6 +38,39 @@ where
     Fut: Future<Output = Result<R, E>>,
 {
     Map::new(Items::new(items.into_iter()), concurrency, Function::new(f))
+}
+
+/// Works on the items of an iterator in chunks of `size`, so many chunks at once, through a closure.
+///
+/// A chunk is an item of the [`Map`], with one result: where each item has one, that is a `Vec` of
+/// them. No chunk is empty, and the last may be shorter. A chunk is pulled as a whole when there is
+/// room for it, so that `size` times `concurrency` items are pulled ahead at most. Of streams,
+/// `map_stream(stream.chunks(size), ..)` does so with futures' `chunks`.
+///
+/// ```
+/// # use mainstay_batch::{Concurrency, map_chunks};
+/// # use std::{convert::Infallible, num::NonZeroUsize};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// const HUNDRED: NonZeroUsize = NonZeroUsize::new(100).unwrap();
+/// let sums = map_chunks(1..=250, HUNDRED, Concurrency::new(4)?, async |chunk| {
+///     Ok::<u32, Infallible>(chunk.iter().sum())
+/// });
+/// assert_eq!(sums.try_collect().await?, [5_050, 15_050, 11_275]);
+/// # Ok(()) }
+/// ```
+pub fn map_chunks<I, F, Fut, R, E>(
+    items: I,
+    size: NonZeroUsize,
+    concurrency: Concurrency,
+    f: F,
+) -> Map<Items<Chunks<I::IntoIter>, E>, Function<F>, Fut, Result<R, ItemError<E>>>
+where
+    I: IntoIterator,
+    F: FnMut(Vec<I::Item>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+{
+    map_concurrent(Chunks::new(items.into_iter(), size), concurrency, f)
 }
 
 /// Works on the items of an iterator, so many at once, through a service.
@@ -145,8 +180,11 @@ impl<St: Stream, S, F, Out> Map<St, S, F, Out> {
     /// Each item is worked on in a task of its own, so that they spread over the threads of the
     /// runtime and go on while nobody polls the map. A task is aborted when the map is dropped.
     ///
+    /// Outside of a tokio runtime, or in one that shuts down, that is what items panic with: their
+    /// results say so.
+    ///
     /// # Panics
-    /// If it has been polled; and later, when it is polled outside of a tokio runtime.
+    /// If it has been polled.
     #[must_use]
     pub fn spawned(self) -> Map<St, Spawned<S>, SpawnedFuture<F::Output>, Out>
     where
@@ -220,7 +258,7 @@ where
             {
                 work.start(item, service)
             } else if let Some((slot, polled)) = work.slots.poll_next() {
-                work.polled(work.numbers[slot], polled)
+                work.polled_slot(slot, polled)
             } else if *source.as_mut().project().is_over && work.slots.running() == 0 {
                 work.show_progress();
                 return Poll::Ready(None);
@@ -341,6 +379,18 @@ where
             }
             self.numbers[slot] = number;
         }
+        self.polled(number, polled)
+    }
+
+    /// A slot was woken. It may be free, and then has no number: what ended as it was first polled
+    /// may have been woken, too.
+    #[inline]
+    fn polled_slot(
+        &mut self,
+        slot: usize,
+        polled: Poll<Ended<Result<R, E>>>,
+    ) -> Option<(u64, Result<R, ItemError<E>>)> {
+        let number = self.numbers.get(slot).copied().unwrap_or_default();
         self.polled(number, polled)
     }
 

@@ -9,7 +9,14 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{limits::Limits, load::Load, parcel::Parcel, sync::Arc};
+use crate::{
+    forming::{Forming, Submitted, Withdrawn},
+    limits::Limits,
+    load::Load,
+    parcel::Parcel,
+    sync::Arc,
+    turns::Turns,
+};
 
 /// The items that wait, each already in the batch that it will be sent with.
 ///
@@ -27,6 +34,8 @@ pub(crate) struct Queue<Req, Resp, K> {
     opened: VecDeque<Place>,
     /// The full ones, with such as are sent or empty by now.
     full: VecDeque<Place>,
+    /// Where lanes have a limit: how many batches of each are out, and which wait for that.
+    turns: Turns<K, Place>,
     next_id: u64,
     /// The ids of the batches that are not answered.
     unanswered: BTreeSet<u64>,
@@ -45,19 +54,6 @@ struct Place {
     id: u64,
 }
 
-/// A batch that is not sent yet.
-pub(crate) struct Forming<Req, Resp, K> {
-    pub(crate) parcel: Arc<Parcel<Resp>>,
-    lane: K,
-    is_open: bool,
-    /// By seats; the seat of a withdrawn one is given to the next that comes.
-    requests: Vec<Option<(Req, u64)>>,
-    wakers: Vec<Option<Waker>>,
-    empty_seats: Vec<usize>,
-    weight: u64,
-    opened: Instant,
-}
-
 /// Where a caller finds its item, and its answer.
 pub(crate) struct Ticket<Resp> {
     pub(crate) parcel: Arc<Parcel<Resp>>,
@@ -69,18 +65,10 @@ pub(crate) struct Ticket<Resp> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Now,
+    /// When those who can run have had their turn: they may have more.
+    InTurn,
     At(Instant),
     Nothing,
-}
-
-/// A batch to be sent.
-pub(crate) struct Batch<Req, Resp> {
-    pub(crate) parcel: Arc<Parcel<Resp>>,
-    pub(crate) requests: Vec<Req>,
-    /// The seats of the requests, where some seats are empty.
-    pub(crate) seats: Option<Box<[usize]>>,
-    /// How many seats there are.
-    pub(crate) width: usize,
 }
 
 impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
@@ -94,6 +82,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
             last: None,
             opened: VecDeque::new(),
             full: VecDeque::new(),
+            turns: Turns::new(limits.batches_per_lane),
             next_id: 0,
             unanswered: BTreeSet::new(),
             flush_below: 0,
@@ -116,12 +105,17 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     /// Takes an item in, and tells whether that has filled a batch.
     pub(crate) fn push(
         &mut self,
-        (request, weight): (Req, u64),
+        item: Submitted<Req>,
         lane: K,
-        waker: Waker,
         clock: fn() -> Instant,
     ) -> (Ticket<Resp>, bool) {
         let was_full = self.full.len();
+        let Submitted {
+            request,
+            weight,
+            waker,
+            span,
+        } = item;
         let at = self.place(lane, weight, clock);
         let forming = self.forming[at].as_mut();
         let forming = forming.expect("an open batch is forming");
@@ -138,6 +132,9 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
                 forming.requests.len() - 1
             }
         };
+        if let Some(span) = span {
+            forming.spans.push((seat, span));
+        }
         let ticket = Ticket {
             parcel: Arc::clone(&forming.parcel),
             seat,
@@ -180,8 +177,11 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
             parcel: Arc::new(Parcel::new(id)),
             lane: lane.clone(),
             is_open: true,
+            is_full: false,
+            is_held: false,
             requests: Vec::with_capacity(self.seats),
             wakers: Vec::with_capacity(self.seats),
+            spans: Vec::new(),
             empty_seats: Vec::new(),
             weight: 0,
             opened: now,
@@ -207,7 +207,8 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     /// Closes a batch to others; it is due.
     fn fill(&mut self, at: usize) {
         self.close(at);
-        if let Some(forming) = &self.forming[at] {
+        if let Some(forming) = &mut self.forming[at] {
+            forming.is_full = true;
             let id = forming.parcel.id;
             self.full.push_back(Place { at, id });
         }
@@ -243,10 +244,12 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     }
 
     /// Takes an item out that was not sent yet.
-    pub(crate) fn withdraw(&mut self, ticket: &Ticket<Resp>) -> Option<(Req, Option<Waker>)> {
+    pub(crate) fn withdraw(&mut self, ticket: &Ticket<Resp>) -> Option<Withdrawn<Req>> {
         let forming = self.find(ticket)?;
         let (request, weight) = forming.requests[ticket.seat].take()?;
         let waker = forming.wakers[ticket.seat].take();
+        let span = forming.spans.iter().position(|it| it.0 == ticket.seat);
+        let span = span.map(|it| forming.spans.swap_remove(it).1);
         forming.empty_seats.push(ticket.seat);
         forming.weight -= weight;
         let is_empty = forming.items() == 0;
@@ -257,12 +260,15 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
             self.free.push(ticket.at);
             self.unanswered.remove(&ticket.parcel.id);
         }
-        Some((request, waker))
+        Some((request, waker, span))
     }
 
     /// Whether a batch is to be sent.
     pub(crate) fn due(&mut self, now: Instant) -> Due {
         self.forget_gone();
+        if self.limits.bounds_lanes() {
+            self.hold_back();
+        }
         if !self.full.is_empty() {
             return Due::Now;
         }
@@ -273,16 +279,19 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
             return Due::Nothing;
         };
         let until = forming.opened + self.limits.linger;
-        if oldest.id < self.flush_below || !self.load.lingers() || until <= now {
+        if oldest.id < self.flush_below {
             return Due::Now;
         }
-        Due::At(until)
+        match self.load.lingers() && until > now {
+            true => Due::At(until),
+            false => Due::InTurn,
+        }
     }
 
     /// Takes the next batch that is to be sent. To make one [`Batch`] of it is left to the caller, who
     /// then need not hold a lock.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Forming<Req, Resp, K>> {
-        if self.due(now) != Due::Now {
+        if !matches!(self.due(now), Due::Now | Due::InTurn) {
             return None;
         }
         // The oldest of those that are due: a lane that fills one after the other delays no other
@@ -300,9 +309,12 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
         let items = forming.items();
         self.waiting -= items;
         self.in_flight += items;
-        let is_full = full.is_some_and(|it| it.id == place.id);
-        self.load.sent(is_full, now);
+        let has_more = self.waiting >= self.limits.items;
+        self.load.sent(forming.is_full, has_more, now);
         self.seats = forming.requests.len();
+        if self.limits.bounds_lanes() {
+            self.turns.begin(&forming.lane);
+        }
         Some(forming.sent())
     }
 
@@ -312,6 +324,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
         self.open.clear();
         self.last = None;
         self.free.clear();
+        self.turns.forget_waiting();
         self.waiting = 0;
         let forming = mem::take(&mut self.forming).into_iter().flatten();
         let sent = forming.map(Forming::sent);
@@ -326,14 +339,34 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
         forming.is_some_and(|it| it.opened + self.limits.linger <= now)
     }
 
+    /// Takes those out of the lines that are in front and may not be sent, for the sake of their lanes.
+    fn hold_back(&mut self) {
+        for line in [&mut self.opened, &mut self.full] {
+            while let Some(place) = line.front() {
+                let forming = self.forming.get_mut(place.at).and_then(Option::as_mut);
+                match forming.filter(|it| it.parcel.id == place.id) {
+                    // A full one is in both.
+                    Some(forming) if !forming.is_held => {
+                        if self.turns.may_begin(&forming.lane) {
+                            break;
+                        }
+                        forming.is_held = true;
+                        self.turns.wait(&forming.lane, *place);
+                    }
+                    _ => {}
+                }
+                line.pop_front();
+            }
+        }
+        self.turns
+            .forget_gone(self.forming.len(), |it| is_gone(&self.forming, it));
+    }
+
     /// Drops what is not forming any more: from the front of the lines, and all of it when there is
     /// more of it than of what is.
     fn forget_gone(&mut self) {
         let forming = &self.forming;
-        let is_gone = |it: &Place| {
-            let now = forming.get(it.at).and_then(Option::as_ref);
-            now.is_none_or(|now| now.parcel.id != it.id)
-        };
+        let is_gone = |it: &Place| is_gone(forming, it);
         for line in [&mut self.opened, &mut self.full] {
             while line.front().is_some_and(is_gone) {
                 line.pop_front();
@@ -345,8 +378,19 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     }
 
     /// A batch is about to be answered: those who then come back are not counted twice.
-    pub(crate) const fn answering(&mut self, items: usize) {
+    pub(crate) fn answering(&mut self, items: usize, lane: Option<&K>) {
         self.in_flight -= items;
+        let Some(lane) = lane else {
+            return;
+        };
+        for place in self.turns.end(lane).into_iter().rev() {
+            let forming = self.forming.get_mut(place.at).and_then(Option::as_mut);
+            if let Some(forming) = forming.filter(|it| it.parcel.id == place.id) {
+                forming.is_held = false;
+                // They have waited long enough for others.
+                self.full.push_front(place);
+            }
+        }
     }
 
     /// A batch was answered.
@@ -357,7 +401,9 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     /// All that is here is to be sent at once; it has been answered when `is_answered` says so of
     /// what this returns.
     pub(crate) fn flush(&mut self) -> u64 {
-        self.flush_below = self.next_id;
+        let below = self.next_id;
+        // When nothing waits for others any more, that stays so.
+        self.flush_below = self.flush_below.max(below);
         // What comes later is not of this flush.
         let open: Vec<_> = mem::take(&mut self.open).into_values().collect();
         self.last = None;
@@ -366,7 +412,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
                 forming.is_open = false;
             }
         }
-        self.flush_below
+        below
     }
 
     /// From now on nothing waits for others.
@@ -384,37 +430,8 @@ impl<Req, Resp, K: Hash + Eq + Clone> Queue<Req, Resp, K> {
     }
 }
 
-impl<Req, Resp, K> Forming<Req, Resp, K> {
-    const fn items(&self) -> usize {
-        self.requests.len() - self.empty_seats.len()
-    }
-
-    fn sent(mut self) -> Self {
-        self.parcel.sent(mem::take(&mut self.wakers));
-        self
-    }
-}
-
-impl<Req, Resp, K> From<Forming<Req, Resp, K>> for Batch<Req, Resp> {
-    fn from(sent: Forming<Req, Resp, K>) -> Self {
-        let width = sent.requests.len();
-        let seats = (!sent.empty_seats.is_empty()).then(|| {
-            let seats = sent.requests.iter().enumerate();
-            let taken = seats.filter_map(|(seat, it)| it.as_ref().map(|_| seat));
-            taken.collect()
-        });
-        let requests = sent.requests.into_iter().flatten();
-        Self {
-            requests: requests.map(|(request, _)| request).collect(),
-            parcel: sent.parcel,
-            seats,
-            width,
-        }
-    }
-}
-
-impl<Req, Resp> Batch<Req, Resp> {
-    pub(crate) fn items(&self) -> usize {
-        self.seats.as_ref().map_or(self.width, |it| it.len())
-    }
+/// Whether the batch that was there is sent or empty by now.
+fn is_gone<Req, Resp, K>(forming: &[Option<Forming<Req, Resp, K>>], place: &Place) -> bool {
+    let now = forming.get(place.at).and_then(Option::as_ref);
+    now.is_none_or(|now| now.parcel.id != place.id)
 }

@@ -7,7 +7,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{BoxError, callers::Callers, queue::Ticket};
+use tokio::sync::Semaphore;
+
+use crate::{BoxError, callers::Callers, event, forming::Submitted, queue::Ticket};
 
 /// The answer to one item of a batch.
 ///
@@ -82,15 +84,23 @@ impl<Req, Resp, K: Hash + Eq + Clone> Future for ResponseFuture<Req, Resp, K> {
                 weight,
                 lane,
             } => {
-                let waker = cx.waker().clone();
-                match callers.shared.submit(request, weight, lane, waker) {
+                let item = Submitted {
+                    request,
+                    weight,
+                    waker: cx.waker().clone(),
+                    span: event::caller(),
+                };
+                // Also if the lane panics as it is compared.
+                let place = Place(&callers.places);
+                match callers.shared.submit(item, lane) {
                     Ok(ticket) => {
+                        mem::forget(place);
                         self.state = State::Accepted { callers, ticket };
                         Poll::Pending
                     }
-                    Err(request) => {
-                        callers.places.add_permits(1);
-                        drop(request);
+                    Err(item) => {
+                        drop(place);
+                        drop(item);
                         Poll::Ready(Err(callers.refusal()))
                     }
                 }
@@ -98,6 +108,15 @@ impl<Req, Resp, K: Hash + Eq + Clone> Future for ResponseFuture<Req, Resp, K> {
             State::Refused(error) => Poll::Ready(Err(error)),
             State::Accepted { .. } | State::Done => panic!("polled again after it was ready"),
         }
+    }
+}
+
+/// A place of an item that was not accepted, which is given back.
+struct Place<'a>(&'a Semaphore);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
     }
 }
 

@@ -42,6 +42,7 @@ enum Readiness {
 
 impl<Req, Resp> Batch<Req, Resp> {
     /// A service over `inner`, and the worker that sends its batches, to be spawned. Layers do both.
+    /// Where there is a linger the worker must run in a tokio runtime whose time is enabled.
     pub fn pair<S, E>(inner: S, limits: Limits) -> (Self, Worker<S, Req, Resp, ()>)
     where
         S: Service<Vec<Req>, Response = Vec<Result<Resp, E>>>,
@@ -68,13 +69,14 @@ impl<Req, Resp, L: Lanes<Req>, W> Batch<Req, Resp, L, W> {
             Arc::clone(&shared),
             Arc::clone(&places),
             limits.batches,
-            name,
+            name.clone(),
         );
         let callers = Callers {
             shared,
             places,
             services: AtomicUsize::new(1),
             limits,
+            name,
         };
         let batch = Self {
             callers: Arc::new(callers),
@@ -94,6 +96,7 @@ impl<Req, Resp, L: Lanes<Req>, W> Batch<Req, Resp, L, W> {
         Handle::new(
             Arc::clone(&self.callers.shared),
             Arc::clone(&self.callers.places),
+            self.callers.name.clone(),
         )
     }
 }

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use crate::{
     error::BatchFailed,
+    forming::{Batch, Forming, Submitted},
     limits::Limits,
     parcel::{Answers, Parcel},
-    queue::{Batch, Due, Forming, Queue, Ticket},
+    queue::{Due, Queue, Ticket},
     sync::Mutex,
 };
 
@@ -20,6 +21,7 @@ use crate::{
 /// dropped when the lock has been left.
 pub(crate) struct Shared<Req, Resp, K> {
     clock: fn() -> Instant,
+    limits: Limits,
     state: Mutex<State<Req, Resp, K>>,
 }
 
@@ -34,8 +36,13 @@ struct State<Req, Resp, K> {
     worker: Option<Waker>,
     rest: Rest,
     /// Those who wait for answers of others, or for the end.
-    watchers: Vec<Waker>,
+    watchers: Vec<(u64, Waker)>,
+    next_watcher: u64,
 }
+
+/// One of those who wait for answers of others, known by its number once it waits.
+#[derive(Default)]
+pub(crate) struct Watcher(Option<u64>);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -63,6 +70,8 @@ enum Rest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Send,
+    /// Let others have their turn, and then send.
+    Yield,
     /// Look for batches that have lost all their callers.
     Cancel,
     /// Sleep until then, or until it is woken.
@@ -84,6 +93,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
     pub(crate) fn new(limits: Limits, clock: fn() -> Instant) -> Self {
         Self {
             clock,
+            limits,
             state: Mutex::new(State {
                 queue: Queue::new(limits),
                 phase: Phase::Open,
@@ -93,6 +103,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
                 worker: None,
                 rest: Rest::Awake,
                 watchers: Vec::new(),
+                next_watcher: 0,
             }),
         }
     }
@@ -102,17 +113,15 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
     /// Accepts an item, unless it is closed.
     pub(crate) fn submit(
         &self,
-        request: Req,
-        weight: u64,
+        item: Submitted<Req>,
         lane: K,
-        waker: Waker,
-    ) -> Result<Ticket<Resp>, Req> {
+    ) -> Result<Ticket<Resp>, Submitted<Req>> {
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             drop(state);
-            return Err(request);
+            return Err(item);
         }
-        let (ticket, has_filled) = state.queue.push((request, weight), lane, waker, self.clock);
+        let (ticket, has_filled) = state.queue.push(item, lane, self.clock);
         let worker = match state.rest {
             Rest::Idle => state.wake_worker(),
             Rest::Lingering if has_filled => state.wake_worker(),
@@ -142,7 +151,7 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
         };
         drop(state);
         let is_sent = withdrawn.is_none();
-        wake(watchers);
+        wake(watchers.into_iter().map(|it| it.1));
         drop(withdrawn);
         // The worker counts who holds the parcel.
         drop(ticket);
@@ -176,14 +185,16 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
 
     // The handles' side.
 
-    /// Accepts nothing more.
-    pub(crate) fn close(&self) {
+    /// Accepts nothing more. Says whether that is new.
+    pub(crate) fn close(&self) -> bool {
         let mut state = self.state.lock();
+        let was_open = state.phase == Phase::Open;
         state.phase = state.phase.max(Phase::Closed);
         state.queue.flush_for_ever();
         let worker = state.wake_worker();
         drop(state);
         wake(worker);
+        was_open
     }
 
     /// Has the worker answer all with [`Answers::Closed`], and go.
@@ -205,18 +216,36 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
         below
     }
 
-    pub(crate) fn poll_answered(&self, below: u64, cx: &Context<'_>) -> Poll<()> {
-        self.poll_until(cx, |state| {
+    pub(crate) fn poll_answered(
+        &self,
+        below: u64,
+        watcher: &mut Watcher,
+        cx: &Context<'_>,
+    ) -> Poll<()> {
+        self.poll_until(watcher, cx, |state| {
             state.phase == Phase::Over || state.queue.is_answered(below)
         })
     }
 
-    pub(crate) fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
-        self.poll_until(cx, |state| state.phase == Phase::Over)
+    pub(crate) fn poll_over(&self, watcher: &mut Watcher, cx: &Context<'_>) -> Poll<()> {
+        self.poll_until(watcher, cx, |state| state.phase == Phase::Over)
+    }
+
+    /// A watcher that goes takes its waker with it.
+    pub(crate) fn forget(&self, watcher: &Watcher) {
+        let Watcher(Some(number)) = watcher else {
+            return;
+        };
+        let mut state = self.state.lock();
+        let at = state.watchers.iter().position(|it| it.0 == *number);
+        let gone = at.map(|at| state.watchers.swap_remove(at));
+        drop(state);
+        drop(gone);
     }
 
     fn poll_until(
         &self,
+        watcher: &mut Watcher,
         cx: &Context<'_>,
         is_so: impl Fn(&State<Req, Resp, K>) -> bool,
     ) -> Poll<()> {
@@ -226,10 +255,18 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
             drop(state);
             return Poll::Ready(());
         }
-        if !state.watchers.iter().any(|it| it.will_wake(&waker)) {
-            state.watchers.push(waker);
-        }
+        let number = *watcher.0.get_or_insert(state.next_watcher);
+        state.next_watcher += 1;
+        let last = state.watchers.iter_mut().find(|it| it.0 == number);
+        let last = match last {
+            Some(last) => Some(mem::replace(&mut last.1, waker)),
+            None => {
+                state.watchers.push((number, waker));
+                None
+            }
+        };
         drop(state);
+        drop(last);
         Poll::Pending
     }
 
@@ -249,13 +286,19 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
 
     // The worker's side.
 
-    /// What to do next. Unless it says [`Next::Send`] or [`Next::Cancel`], the worker is woken when
+    /// What to do next. If it says [`Next::Sleep`] or [`Next::SleepUntil`], the worker is woken when
     /// that changes.
-    pub(crate) fn next(&self, now: Instant, can_send: bool, worker: &Waker) -> Next {
+    pub(crate) fn next(
+        &self,
+        now: Instant,
+        can_send: bool,
+        has_yielded: bool,
+        worker: &Waker,
+    ) -> Next {
         let waker = worker.clone();
         let mut state = self.state.lock();
         let last = state.worker.replace(waker);
-        let next = state.next(now, can_send);
+        let next = state.next(now, can_send, has_yielded);
         state.rest = match next {
             Next::SleepUntil(_) => Rest::Lingering,
             Next::Sleep if can_send => Rest::Idle,
@@ -267,20 +310,25 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
     }
 
     /// The batch to be sent now.
-    pub(crate) fn take(&self, now: Instant) -> Option<Batch<Req, Resp>> {
+    pub(crate) fn take(&self, now: Instant) -> Option<Batch<Req, Resp, K>> {
         let sent = self.state.lock().queue.take(now);
-        sent.map(Batch::from)
+        sent.map(|it| Batch::new(it, &self.limits))
     }
 
     /// A batch has its answers. Callers are woken first, then who waits for them.
-    pub(crate) fn answer(&self, parcel: &Parcel<Resp>, items: usize, answers: Answers<Resp>) {
-        self.state.lock().queue.answering(items);
+    pub(crate) fn answer(
+        &self,
+        parcel: &Parcel<Resp>,
+        (items, lane): (usize, Option<&K>),
+        answers: Answers<Resp>,
+    ) {
+        self.state.lock().queue.answering(items, lane);
         parcel.answer(answers);
         let mut state = self.state.lock();
         state.queue.answered(parcel.id);
         let watchers = mem::take(&mut state.watchers);
         drop(state);
-        wake(watchers);
+        wake(watchers.into_iter().map(|it| it.1));
     }
 
     /// The service is broken: fails all that waits, and accepts nothing more.
@@ -295,9 +343,11 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
         }
     }
 
-    /// The worker goes: what waits is answered that it is closed.
-    pub(crate) fn end(&self) {
+    /// The worker goes: what waits is answered that it is closed. Says how many items that are, unless
+    /// it had gone before.
+    pub(crate) fn end(&self) -> Option<usize> {
         let mut state = self.state.lock();
+        let abandoned = (state.phase != Phase::Over).then(|| state.queue.waiting());
         state.phase = Phase::Over;
         let waiting = state.queue.take_all();
         let watchers = mem::take(&mut state.watchers);
@@ -307,12 +357,13 @@ impl<Req, Resp, K: Hash + Eq + Clone> Shared<Req, Resp, K> {
         for Forming { parcel, .. } in waiting {
             parcel.answer(Answers::Closed);
         }
-        wake(watchers);
+        wake(watchers.into_iter().map(|it| it.1));
+        abandoned
     }
 }
 
 impl<Req, Resp, K: Hash + Eq + Clone> State<Req, Resp, K> {
-    fn next(&mut self, now: Instant, can_send: bool) -> Next {
+    fn next(&mut self, now: Instant, can_send: bool, has_yielded: bool) -> Next {
         let is_last = self.phase != Phase::Open || self.is_deserted;
         if self.phase >= Phase::Stopping || is_last && self.queue.is_idle() {
             return Next::Stop;
@@ -324,7 +375,8 @@ impl<Req, Resp, K: Hash + Eq + Clone> State<Req, Resp, K> {
             return Next::Sleep;
         }
         match self.queue.due(now) {
-            Due::Now => Next::Send,
+            Due::InTurn if !has_yielded => Next::Yield,
+            Due::Now | Due::InTurn => Next::Send,
             Due::At(until) => Next::SleepUntil(until),
             Due::Nothing => Next::Sleep,
         }

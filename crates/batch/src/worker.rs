@@ -13,18 +13,21 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 use tower_service::Service;
+use tracing::{Instrument, instrument::Instrumented};
 
 use crate::{
     BoxError, Name, Panicked,
     error::{BatchFailed, WrongLength},
     event,
+    forming::Batch,
     parcel::{Answers, Parcel},
-    queue::Batch,
     shared::{Next, Shared},
     slots::{Ended, Slots},
 };
 
-/// After so many batches in a row the worker yields.
+/// After so many items, or other steps, the worker yields: those who were answered have their turn
+/// before more are woken. Callers then wait in the line of the batcher, which is served in order, and not
+/// in those of the runtime, where who was woken last can be the first.
 const YIELD_AFTER: usize = 64;
 
 /// What sends the batches of a [`Batch`](crate::Batch): a future to be spawned.
@@ -41,16 +44,19 @@ where
     is_ready: bool,
     shared: Arc<Shared<Req, Resp, K>>,
     places: Arc<Semaphore>,
-    slots: Slots<S::Future>,
+    slots: Slots<Instrumented<S::Future>>,
     /// What is with the service, by slots.
-    running: Vec<Option<Running<Resp>>>,
+    running: Vec<Option<Running<Resp, K>>>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Others had their turn since the last batch was sent.
+    has_yielded: bool,
     name: Option<Name>,
 }
 
 /// A batch that was sent.
-struct Running<Resp> {
+struct Running<Resp, K> {
     parcel: Arc<Parcel<Resp>>,
+    lane: Option<K>,
     seats: Option<Box<[usize]>>,
     width: usize,
     items: usize,
@@ -76,8 +82,21 @@ where
             slots: Slots::new(batches),
             running: Vec::new(),
             timer: None,
+            has_yielded: false,
             name,
         }
+    }
+
+    /// Spawns it.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, or in one without time: better now than at the first linger.
+    pub(crate) fn spawn(self)
+    where
+        Self: Future<Output = ()> + Send + 'static,
+    {
+        drop(sleep_until(Instant::now()));
+        tokio::spawn(self);
     }
 
     fn name(&self) -> Option<&str> {
@@ -87,25 +106,38 @@ where
     /// Answers everything that is left, and accepts nothing more.
     fn stop(&mut self) {
         self.places.close();
+        let mut abandoned = 0;
         for slot in 0..self.running.len() {
             if let Some(running) = self.running[slot].take() {
                 self.slots.cancel(slot);
-                let Running { parcel, items, .. } = running;
-                self.shared.answer(&parcel, items, Answers::Closed);
+                abandoned += running.items;
+                self.answer(&running, Answers::Closed);
             }
         }
-        self.shared.end();
+        if let Some(waited) = self.shared.end() {
+            event::ended(self.name(), abandoned + waited);
+        }
     }
 
     /// Drops the batches that nobody waits for any more.
     fn cancel_abandoned(&mut self) {
         for slot in 0..self.running.len() {
             let running = self.running[slot].take_if(|it| Arc::strong_count(&it.parcel) == 1);
-            if let Some(Running { parcel, items, .. }) = running {
+            if let Some(running) = running {
                 self.slots.cancel(slot);
-                self.shared.answer(&parcel, items, Answers::Closed);
+                self.answer(&running, Answers::Closed);
             }
         }
+    }
+
+    fn answer(&self, batch: &Running<Resp, K>, answers: Answers<Resp>) {
+        let Running {
+            parcel,
+            items,
+            lane,
+            ..
+        } = batch;
+        self.shared.answer(parcel, (*items, lane.as_ref()), answers);
     }
 }
 
@@ -116,8 +148,8 @@ where
     E: Into<BoxError>,
     K: Hash + Eq + Clone,
 {
-    /// Sends a batch, if the service is ready.
-    fn poll_send(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    /// Sends a batch, if the service is ready, and says of how many items.
+    fn poll_send(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<usize> {
         let ready = if self.is_ready {
             Ok(Ok(()))
         } else {
@@ -129,36 +161,45 @@ where
         };
         if let Ok(Err(error)) = ready {
             self.broken(error.into());
-            return Poll::Ready(());
+            return Poll::Ready(0);
         }
         self.is_ready = ready.is_ok();
+        self.has_yielded = false;
         // It may have been withdrawn meanwhile.
         let Some(batch) = self.shared.take(now) else {
-            return Poll::Ready(());
+            return Poll::Ready(0);
         };
         self.places.add_permits(batch.items());
         let items = batch.items();
         let Batch {
             parcel,
+            lane,
             requests,
+            spans,
             seats,
             width,
         } = batch;
         let running = Running {
             parcel,
+            lane,
             seats,
             width,
             items,
         };
-        event::sent(self.name(), items);
+        let span = event::batch(self.name(), items, spans.iter().map(|it| &it.1));
+        drop(spans);
         if let Err(panic) = ready {
-            self.settle(&running, Err(panic));
-            return Poll::Ready(());
+            self.settle(running, Err(panic));
+            return Poll::Ready(items);
         }
         self.is_ready = false;
         let service = &mut self.service;
-        match self.slots.start(|| service.call(requests)) {
-            (_, Poll::Ready(ended)) => self.settle(&running, ended),
+        let call = || {
+            let future = span.in_scope(|| service.call(requests));
+            future.instrument(span)
+        };
+        match self.slots.start(call) {
+            (_, Poll::Ready(ended)) => self.settle(running, ended),
             (slot, Poll::Pending) => {
                 if slot >= self.running.len() {
                     self.running.resize_with(slot + 1, || None);
@@ -166,11 +207,11 @@ where
                 self.running[slot] = Some(running);
             }
         }
-        Poll::Ready(())
+        Poll::Ready(items)
     }
 
     /// A batch has ended.
-    fn settle(&self, batch: &Running<Resp>, ended: Ended<Result<S::Response, S::Error>>) {
+    fn settle(&self, batch: Running<Resp, K>, ended: Ended<Result<S::Response, S::Error>>) {
         let answers = catch_unwind(AssertUnwindSafe(|| match ended {
             Ok(Ok(answers)) => batch.seat(answers),
             Ok(Err(error)) => Answers::Failed(BatchFailed::new(error.into())),
@@ -180,7 +221,9 @@ where
         if let Answers::Failed(failed) = &answers {
             event::failed(self.name(), batch.items, failed);
         }
-        self.shared.answer(&batch.parcel, batch.items, answers);
+        self.answer(&batch, answers);
+        // Where all callers have gone this drops the answers, and one may panic: nobody is left to tell.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(batch)));
     }
 
     fn broken(&self, error: BoxError) {
@@ -191,7 +234,7 @@ where
     }
 }
 
-impl<Resp> Running<Resp> {
+impl<Resp, K> Running<Resp, K> {
     /// Gives each answer to the seat of its request.
     fn seat<E: Into<BoxError>>(&self, answers: Vec<Result<Resp, E>>) -> Answers<Resp> {
         if answers.len() != self.items {
@@ -226,19 +269,23 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.slots.awake();
-        for _ in 0..YIELD_AFTER {
+        let mut budget = YIELD_AFTER;
+        while budget > 0 {
+            budget -= 1;
             // What has ended makes room.
             if let Some((slot, polled)) = this.slots.poll_next() {
                 if let Poll::Ready(ended) = polled
                     && let Some(running) = this.running[slot].take()
                 {
-                    this.settle(&running, ended);
+                    budget = budget.saturating_sub(running.items);
+                    this.settle(running, ended);
                 }
                 continue;
             }
             let now = Instant::now();
             let can_send = !this.slots.is_full();
-            let is_asleep = match this.shared.next(now, can_send, cx.waker()) {
+            let has_yielded = this.has_yielded;
+            let is_asleep = match this.shared.next(now, can_send, has_yielded, cx.waker()) {
                 Next::Stop => {
                     this.stop();
                     return Poll::Ready(());
@@ -247,8 +294,21 @@ where
                     this.cancel_abandoned();
                     false
                 }
-                Next::Send => this.poll_send(now, cx).is_pending(),
-                Next::Sleep => true,
+                Next::Yield => {
+                    this.has_yielded = true;
+                    break;
+                }
+                Next::Send => match this.poll_send(now, cx) {
+                    Poll::Ready(items) => {
+                        budget = budget.saturating_sub(items);
+                        false
+                    }
+                    Poll::Pending => true,
+                },
+                Next::Sleep => {
+                    this.has_yielded = false;
+                    true
+                }
                 Next::SleepUntil(until) => {
                     let timer = this
                         .timer

@@ -1,25 +1,46 @@
 //! Our own rows.
 
-use mainstay_batch::{BatchLayer, Concurrency, Limits, Loader, map_concurrent};
+use mainstay_batch::{Batch, BatchLayer, Concurrency, Limits, Loader, map_concurrent};
 use tower::Layer;
 
-use super::{AT_ONCE, BATCH, Batches, Counting, Item, Many, Mapped, lots};
+use super::{AT_ONCE, BATCH, Batches, Counting, EACH, Item, Many, Mapped, lots, steady};
 use crate::{
     backend::{Backend, Failed},
     group::{Role::Ours, Row},
     work::{Function, Tower},
 };
 
-pub(super) fn requests() -> Vec<Row> {
+pub(super) fn requests<const EACH: u64>() -> Vec<Row> {
     vec![
         Row::new("mainstay", Ours, || {
-            Many(Tower(BatchLayer::new(limits()).layer(Batches)))
+            Many::<EACH, _>(batched(Batches::default()))
         }),
         Row::new("mainstay, by lanes of 4", Ours, || {
-            let layer = BatchLayer::new(limits()).with_lanes(|it: &u64| it % 4);
-            Many(Tower(layer.layer(Batches)))
+            Many::<EACH, _>(in_lanes(Batches::default()))
         }),
     ]
+}
+
+pub(super) fn steady() -> Vec<steady::Run> {
+    vec![
+        |tasks, workers| {
+            let make = |sent| batched(Batches(sent));
+            steady::measure("mainstay", make, (tasks, workers))
+        },
+        |tasks, workers| {
+            let make = |sent| in_lanes(Batches(sent));
+            steady::measure("mainstay, by lanes of 4", make, (tasks, workers))
+        },
+    ]
+}
+
+fn batched(service: Batches) -> Tower<Batch<u64, u64>> {
+    Tower(BatchLayer::new(limits()).layer(service))
+}
+
+fn in_lanes(service: Batches) -> Tower<Batch<u64, u64, fn(&u64) -> u64>> {
+    let layer = BatchLayer::new(limits()).with_lanes((|it| it % 4) as fn(&u64) -> u64);
+    Tower(layer.layer(service))
 }
 
 pub(super) fn loads() -> Vec<Row> {
@@ -29,7 +50,7 @@ pub(super) fn loads() -> Vec<Row> {
             std::future::ready(Ok::<Vec<_>, Failed>(keys.into_iter().map(find).collect()))
         });
         let loader = Loader::new(service, limits());
-        Many(Function(move |request| loader.load(request % 10_000)))
+        Many::<EACH, _>(Function(move |request| loader.load(request % 10_000)))
     })]
 }
 

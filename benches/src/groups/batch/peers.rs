@@ -16,7 +16,7 @@ use tower::buffer::Buffer;
 use tower_batch::{Batch, BatchControl};
 use tower_service::Service;
 
-use super::{AT_ONCE, BATCH, Counting, Item, Many, Mapped, lots};
+use super::{AT_ONCE, BATCH, Batches, Counting, EACH, Item, Many, Mapped, lots, steady};
 use crate::{
     backend::{Backend, Failed},
     group::{Role::Peer, Row},
@@ -25,50 +25,90 @@ use crate::{
 
 const LINGER: Duration = Duration::from_millis(1);
 
-pub(super) fn requests() -> Vec<Row> {
+pub(super) fn requests<const EACH: u64>() -> Vec<Row> {
     vec![
         Row::new("tower-batch", Peer, || {
-            Many(Tower(Batch::new(Items, BATCH, LINGER)))
+            Many::<EACH, _>(batched(Items::default()))
         }),
-        aint_one("batch-aint-one, immediate", || BatchingPolicy::Immediate),
-        aint_one("batch-aint-one, balanced", || BatchingPolicy::Balanced {
-            min_size_hint: BATCH / 2,
-        }),
-        aint_one("batch-aint-one, duration", || {
-            BatchingPolicy::Duration(LINGER, OnFull::Process)
-        }),
+        aint_one::<EACH>("batch-aint-one, immediate", || BatchingPolicy::Immediate),
+        aint_one::<EACH>("batch-aint-one, balanced", || BALANCED),
+        aint_one::<EACH>("batch-aint-one, duration", || DURATION),
         Row::new("tower, buffer", Peer, || {
-            Many(Tower(Buffer::new(Backend::<0>, 10_000)))
+            Many::<EACH, _>(Tower(Buffer::new(Backend::<0>, 10_000)))
         }),
     ]
 }
 
-fn aint_one(name: &'static str, policy: fn() -> BatchingPolicy) -> Row {
+pub(super) fn steady() -> Vec<steady::Run> {
+    vec![
+        |tasks, workers| {
+            let make = |sent| batched(Items(sent, 0));
+            steady::measure("tower-batch", make, (tasks, workers))
+        },
+        |tasks, workers| {
+            let policy = BatchingPolicy::Immediate;
+            steady_aint_one("batch-aint-one, immediate", policy, (tasks, workers))
+        },
+        |tasks, workers| steady_aint_one("batch-aint-one, balanced", BALANCED, (tasks, workers)),
+        |tasks, workers| steady_aint_one("batch-aint-one, duration", DURATION, (tasks, workers)),
+    ]
+}
+
+const BALANCED: BatchingPolicy = BatchingPolicy::Balanced {
+    min_size_hint: BATCH / 2,
+};
+
+const DURATION: BatchingPolicy = BatchingPolicy::Duration(LINGER, OnFull::Process);
+
+fn batched(service: Items) -> Tower<Batch<Items, u64>> {
+    Tower(Batch::new(service, BATCH, LINGER))
+}
+
+fn aint_one<const EACH: u64>(name: &'static str, policy: fn() -> BatchingPolicy) -> Row {
     Row::new(name, Peer, move || {
-        let limits = Limits::builder()
-            .max_batch_size(BATCH)
-            .max_key_concurrency(1)
-            .max_key_queued_items(100 * BATCH)
-            .build();
-        let batcher = Batcher::builder()
-            .name("bench")
-            .processor(Batches)
-            .limits(limits)
-            .batching_policy(policy())
-            .build();
-        let batcher = Arc::new(batcher);
-        Many(Function(move |request| {
+        let batcher = batcher(policy(), Batches::default());
+        Many::<EACH, _>(Function(move |request| {
             let batcher = Arc::clone(&batcher);
             async move { batcher.add((), request).await }
         }))
     })
 }
 
+fn steady_aint_one(
+    name: &'static str,
+    policy: BatchingPolicy,
+    crowd: (usize, usize),
+) -> steady::Steady {
+    let make = |sent| {
+        let batcher = batcher(policy, Batches(sent));
+        Function(move |request| {
+            let batcher = Arc::clone(&batcher);
+            async move { batcher.add((), request).await }
+        })
+    };
+    steady::measure(name, make, crowd)
+}
+
+fn batcher(policy: BatchingPolicy, service: Batches) -> Arc<Batcher<Batches>> {
+    let limits = Limits::builder()
+        .max_batch_size(BATCH)
+        .max_key_concurrency(1)
+        .max_key_queued_items(100 * BATCH)
+        .build();
+    let batcher = Batcher::builder()
+        .name("bench")
+        .processor(service)
+        .limits(limits)
+        .batching_policy(policy)
+        .build();
+    Arc::new(batcher)
+}
+
 pub(super) fn loads() -> Vec<Row> {
     vec![Row::new("async-graphql", Peer, || {
         let loader = DataLoader::new(Keys, tokio::spawn);
         let loader = Arc::new(loader.max_batch_size(BATCH).delay(LINGER));
-        Many(Function(move |request| {
+        Many::<EACH, _>(Function(move |request| {
             let loader = Arc::clone(&loader);
             async move { loader.load_one(request % 10_000).await }
         }))
@@ -133,8 +173,9 @@ pub(super) fn spawned<F: Item>(item: fn(u64) -> F) -> Vec<Row> {
     ]
 }
 
-/// Answers each item at once.
-struct Items;
+/// Answers each item at once, and counts them.
+#[derive(Default)]
+struct Items(Arc<steady::Sent>, usize);
 
 impl Service<BatchControl<u64>> for Items {
     type Response = u64;
@@ -147,14 +188,17 @@ impl Service<BatchControl<u64>> for Items {
 
     fn call(&mut self, control: BatchControl<u64>) -> Self::Future {
         match control {
-            BatchControl::Item(item) => ready(Backend::<0>.answer(item)),
-            BatchControl::Flush => ready(Ok(0)),
+            BatchControl::Item(item) => {
+                self.1 += 1;
+                ready(Backend::<0>.answer(item))
+            }
+            BatchControl::Flush => {
+                self.0.batch(std::mem::take(&mut self.1));
+                ready(Ok(0))
+            }
         }
     }
 }
-
-#[derive(Clone)]
-struct Batches;
 
 impl Processor for Batches {
     type Key = ();
@@ -173,7 +217,9 @@ impl Processor for Batches {
         inputs: impl Iterator<Item = u64> + Send,
         (): (),
     ) -> Result<Vec<u64>, Failed> {
-        inputs.map(|it| Backend::<0>.answer(it)).collect()
+        let answers: Result<Vec<_>, _> = inputs.map(|it| Backend::<0>.answer(it)).collect();
+        self.0.batch(answers.as_ref().map_or(0, Vec::len));
+        answers
     }
 }
 

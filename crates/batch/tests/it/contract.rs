@@ -152,3 +152,14 @@ async fn services_of_one_layer_are_batchers_of_their_own() {
     assert!(error.is::<Closed>());
     assert_eq!(other.oneshot(1).await.unwrap(), 10);
 }
+
+/// And not at the first linger, when it would take all that waits with it.
+#[test]
+#[should_panic(expected = "timers are disabled")]
+fn a_runtime_without_time_is_refused_at_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(async {
+        let (inner, _calls) = tower_test::mock::pair::<Vec<u32>, crate::Answers>();
+        let _batch = BatchLayer::new(limits(10)).layer(inner);
+    });
+}

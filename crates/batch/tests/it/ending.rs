@@ -1,8 +1,8 @@
 //! Flush, shutdown, and the last handle.
 
-use mainstay_batch::{Batch, Closed};
+use mainstay_batch::{Batch, BatchLayer, Closed};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, task};
-use tower::{Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 use crate::{Bench, answer, error, limits, millis, seconds, tenfold, wait};
 
@@ -79,6 +79,26 @@ async fn a_flush_of_nothing_ends_at_once() {
     drop(goes);
     assert!(flush.is_woken());
     assert_ready!(flush.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_is_dropped_leaves_no_waker_behind() {
+    struct Count;
+    impl std::task::Wake for Count {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+    let mut bench = Bench::new(limits(10));
+    let _first = bench.submit(1);
+    let _out = bench.expect(&[1]);
+    let handle = bench.batch.handle();
+    let waker = std::sync::Arc::new(Count);
+    for _ in 0..3 {
+        let mut flush = Box::pin(handle.flush());
+        let waker = std::task::Waker::from(std::sync::Arc::clone(&waker));
+        let mut cx = std::task::Context::from_waker(&waker);
+        assert!(flush.as_mut().poll(&mut cx).is_pending());
+    }
+    assert_eq!(std::sync::Arc::strong_count(&waker), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,4 +190,55 @@ async fn a_handle_does_not_keep_the_worker() {
     assert_ready!(worker.poll());
     handle.flush().await;
     assert_eq!(handle.shutdown(seconds(1)).await, Ok(()));
+}
+
+#[test]
+fn a_runtime_that_shuts_down_leaves_nobody_without_an_answer() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_time()
+            .build()
+            .unwrap()
+    };
+    let (theirs, ours) = (runtime(), runtime());
+    let batch = theirs.block_on(async {
+        let never = |_: Vec<u32>| std::future::pending::<Result<crate::Answers, tower::BoxError>>();
+        BatchLayer::new(limits(2)).layer(tower::service_fn(never))
+    });
+    ours.block_on(async {
+        let calls: Vec<_> = (0..5)
+            .map(|it| tokio::spawn(batch.clone().oneshot(it)))
+            .collect();
+        while batch.handle().snapshot().in_flight == 0 {
+            tokio::task::yield_now().await;
+        }
+        theirs.shutdown_background();
+        for call in calls {
+            assert!(call.await.unwrap().unwrap_err().is::<Closed>());
+        }
+        assert!(batch.oneshot(1).await.unwrap_err().is::<Closed>());
+    });
+}
+
+#[test]
+fn items_of_a_runtime_that_has_gone_say_so() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let at_once = mainstay_batch::Concurrency::new(2).unwrap();
+    let map = mainstay_batch::map_concurrent(0..3, at_once, |_| {
+        std::future::pending::<Result<(), std::convert::Infallible>>()
+    });
+    let mut map = task::spawn(map.spawned());
+    runtime.block_on(async { assert_pending!(map.poll_next()) });
+    drop(runtime);
+    let mut panicked = 0;
+    while let std::task::Poll::Ready(Some(result)) = map.poll_next() {
+        assert!(matches!(
+            result,
+            Err(mainstay_batch::ItemError::Panicked(_))
+        ));
+        panicked += 1;
+    }
+    assert_eq!(panicked, 3);
 }

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 
@@ -95,6 +96,35 @@ async fn an_error_that_panics_as_it_is_converted_fails_its_batch_only() {
     let error = batch.clone().oneshot(13).await.unwrap_err();
     assert!(error.is::<BatchFailed>());
     assert_eq!(batch.oneshot(1).await.unwrap(), 1);
+}
+
+/// Its caller goes while the batch is answered, so that the worker is the one who drops it.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_panics_as_it_is_dropped_does_not_end_the_worker() {
+    struct Bomb(bool);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(!self.0, "unlucky");
+        }
+    }
+    type Call = mainstay_batch::future::ResponseFuture<u32, Bomb, ()>;
+    let call: Arc<Mutex<Option<Call>>> = Arc::default();
+    let caller = Arc::clone(&call);
+    let service = tower::service_fn(move |items: Vec<u32>| {
+        drop(caller.lock().unwrap().take());
+        let bombs = items.iter().map(|it| Ok(Bomb(*it == 13)));
+        ready(Ok::<Vec<_>, Infallible>(
+            bombs.collect::<Vec<Result<_, Infallible>>>(),
+        ))
+    });
+    let mut batch = BatchLayer::new(limits(1)).layer(service);
+    batch.ready().await.unwrap();
+    let mut unlucky = batch.call(13);
+    assert!(futures_util::poll!(&mut unlucky).is_pending());
+    *call.lock().unwrap() = Some(unlucky);
+    tokio::task::yield_now().await;
+    assert!(call.lock().unwrap().is_none());
+    assert!(batch.oneshot(1).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

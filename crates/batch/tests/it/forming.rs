@@ -1,8 +1,10 @@
 //! Which items share a batch.
 
-use mainstay_batch::{BatchLayer, Limits, TooHeavy};
 use std::sync::{Arc, Mutex};
-use tower::{BoxError, Layer, ServiceExt};
+
+use mainstay_batch::{Batch, BatchLayer, Limits, TooHeavy};
+use tokio_test::{assert_pending, task};
+use tower::{BoxError, Layer, Service, ServiceExt};
 
 use crate::{Bench, answer, limits, tenfold};
 
@@ -140,6 +142,126 @@ async fn a_lane_that_fills_batches_keeps_no_other_waiting() {
         call.await.unwrap().unwrap();
     }
     assert_eq!(sent.lock().unwrap().concat().len(), 201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_lane_has_more_batches_out_than_its_limit() {
+    let (inner, mut calls) = tower_test::mock::pair::<Vec<u32>, crate::Answers>();
+    calls.allow(100);
+    let limits = limits(2).with_batches(3).unwrap();
+    let limits = limits.with_batches_per_lane(1).unwrap();
+    let layer = BatchLayer::new(limits).with_lanes(|it: &u32| it / 10);
+    let batch = layer.layer(inner);
+    let submit = |it| tokio::spawn(batch.clone().oneshot(it));
+    let _calls: Vec<_> = [1, 2, 3, 4, 5, 11].map(submit).into();
+
+    let (items, first) = calls.next_request().await.unwrap();
+    assert_eq!(items, [1, 2]);
+    // What waits for its lane lets others by, and gathers more.
+    let (items, other) = calls.next_request().await.unwrap();
+    assert_eq!(items, [11]);
+    let _more = submit(6);
+    crate::wait(crate::millis(10)).await;
+    tokio::task::yield_now().await;
+    assert!(task::spawn(calls.next_request()).poll().is_pending());
+
+    // Another lane that ends changes nothing.
+    other.send_response(tenfold(&[11]));
+    tokio::task::yield_now().await;
+    assert!(task::spawn(calls.next_request()).poll().is_pending());
+    let flush = tokio::spawn({
+        let handle = batch.handle();
+        async move { handle.flush().await }
+    });
+    first.send_response(tenfold(&[1, 2]));
+    let (items, next) = calls.next_request().await.unwrap();
+    assert_eq!(items, [3, 4]);
+    next.send_response(tenfold(&[3, 4]));
+    let (items, last) = calls.next_request().await.unwrap();
+    assert_eq!(items, [5, 6]);
+    last.send_response(tenfold(&[5, 6]));
+    flush.await.unwrap();
+}
+
+/// The turn of one that goes before its batch is sent is that of the next.
+#[tokio::test(start_paused = true)]
+async fn a_lane_does_not_wait_for_one_who_has_gone() {
+    let limits = limits(1).with_batches(2).unwrap();
+    let mut bench = Bench::new(limits.with_batches_per_lane(1).unwrap());
+    let _first = bench.submit(1);
+    let out = bench.expect(&[1]);
+    let [goes, _stays] = [2, 3].map(|it| bench.submit(it));
+    bench.expect_nothing();
+    bench.calls.allow(0);
+    out.send_response(tenfold(&[1]));
+    // The service is not ready now.
+    bench.expect_nothing();
+    drop(goes);
+    bench.calls.allow(1);
+    bench.expect(&[3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_can_run_have_their_turn_before_a_batch_is_sent() {
+    let mut bench = Bench::new(limits(3));
+    let _first = bench.submit(1);
+    assert_pending!(bench.worker.poll());
+    assert!(bench.sent().is_none());
+    assert!(bench.worker.is_woken(), "it waits for their turn only");
+    let _second = bench.submit(2);
+    assert_pending!(bench.worker.poll());
+    let (sent, answer) = bench.sent().expect("a batch");
+    assert_eq!(sent, [1, 2]);
+    answer.send_response(tenfold(&sent));
+
+    // A full one waits for nobody.
+    let _others = [3, 4, 5].map(|it| bench.submit(it));
+    assert_pending!(bench.worker.poll());
+    assert_eq!(bench.sent().expect("a batch").0, [3, 4, 5]);
+}
+
+/// Who was answered comes back, and stands in line behind those who wait.
+#[tokio::test(start_paused = true)]
+async fn those_who_were_answered_have_their_turn_before_more_are() {
+    let (sent, service) = recorded();
+    let (batch, worker) = Batch::pair(service, limits(100));
+    let mut worker = task::spawn(worker);
+    let mut calls: Vec<_> = (0..300)
+        .map(|it| task::spawn(batch.clone().oneshot(it)))
+        .collect();
+    for call in &mut calls {
+        assert_pending!(call.poll());
+    }
+    for batches in 1..=3 {
+        assert_pending!(worker.poll());
+        assert_eq!(sent.lock().unwrap().len(), batches);
+        assert!(worker.is_woken());
+    }
+}
+
+/// The runtime runs the one first that was woken last: a caller and the worker could wake each other
+/// again and again, while the others wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn callers_of_one_thread_share_their_batches() {
+    let (sent, service) = recorded();
+    let batch = BatchLayer::new(Limits::new(100).unwrap()).layer(service);
+    // By the one thread itself, so that all are there before the first runs.
+    let all = tokio::spawn(async move {
+        let callers = (0..200).map(|_| {
+            let mut batch = batch.clone();
+            tokio::spawn(async move {
+                for item in 0..100 {
+                    batch.ready().await.unwrap().call(item).await.unwrap();
+                }
+            })
+        });
+        callers.collect::<Vec<_>>()
+    });
+    for caller in all.await.unwrap() {
+        caller.await.unwrap();
+    }
+    let batches = sent.lock().unwrap().len();
+    assert!(batches <= 400, "{batches} of 20,000 items");
 }
 
 type Log = Arc<Mutex<Vec<Vec<u32>>>>;

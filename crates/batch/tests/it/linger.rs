@@ -2,7 +2,8 @@
 
 use mainstay_batch::{Batch, Limits};
 use tokio::time::Instant;
-use tower::ServiceExt;
+use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
+use tower::{Service, ServiceExt};
 
 use crate::{Bench, limits, millis, seconds, tenfold, wait};
 
@@ -61,14 +62,19 @@ async fn it_waits_no_longer_than_the_linger() {
     bench.expect(&[1, 2]);
 }
 
-/// Few callers, who come fast after a time when there were many.
+/// Six come while six of ten are out, again and again, and nobody comes while those wait.
 #[tokio::test(start_paused = true)]
 async fn waits_in_vain_become_rare() {
-    let mut bench = loaded();
+    let mut bench = Bench::new(limits(10).with_linger(millis(5)).unwrap());
+    let items: Vec<_> = (0..6).collect();
     let mut waits = 0;
+    let mut last: Option<(Vec<_>, crate::SendAnswers)> = None;
     for _ in 0..10_000 {
-        // Two at once, again and again, so fast that ten would be there before long.
-        let _responses = [1, 2].map(|it| bench.submit(it));
+        let responses: Vec<_> = items.iter().map(|it| bench.submit(*it)).collect();
+        if let Some((_responses, out)) = last {
+            out.send_response(tenfold(&items));
+            bench.work();
+        }
         bench.work();
         let mut sent = bench.sent();
         if sent.is_none() {
@@ -77,11 +83,11 @@ async fn waits_in_vain_become_rare() {
             bench.work();
             sent = bench.sent();
         }
-        sent.expect("a batch").1.send_response(tenfold(&[1, 2]));
-        bench.work();
-        wait(std::time::Duration::from_micros(1)).await;
+        last = Some((responses, sent.expect("a batch").1));
+        // A task that never yields is made to, by what it waits for.
+        tokio::task::yield_now().await;
     }
-    assert!((1..15).contains(&waits), "{waits}");
+    assert!((2..15).contains(&waits), "{waits}");
 }
 
 /// The timer of a batch that went before must not fire into the next.
@@ -126,6 +132,21 @@ async fn nothing_waits_when_the_last_service_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_when_it_was_flushed_since() {
+    let mut bench = loaded();
+    let mut service = task::spawn(bench.batch.clone());
+    assert_ready_ok!(service.enter(|cx, mut it| it.poll_ready(cx)));
+    let mut last = task::spawn(service.enter(|_, mut it| it.call(1)));
+    let handle = bench.batch.handle();
+    bench.batch = Bench::new(limits(1)).batch;
+    drop(service);
+    bench.work();
+    assert_ready!(task::spawn(handle.flush()).poll());
+    assert_pending!(last.poll());
+    bench.expect(&[1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_linger_nothing_waits() {
     let mut bench = Bench::new(limits(10).with_linger(millis(0)).unwrap());
     load(&mut bench);
@@ -140,13 +161,20 @@ fn loaded() -> Bench {
     bench
 }
 
+/// Batches of six of ten, and six more while each of them is out.
 fn load(bench: &mut Bench) {
-    for _ in 0..2 {
-        let _responses: Vec<_> = (0..10).map(|it| bench.submit(it)).collect();
-        let items: Vec<_> = (0..10).collect();
-        bench.expect(&items).send_response(tenfold(&items));
-        bench.work();
+    let items: Vec<_> = (0..6).collect();
+    let mut responses = Vec::new();
+    let mut out: Option<crate::SendAnswers> = None;
+    for _ in 0..3 {
+        responses.extend(items.iter().map(|it| bench.submit(*it)));
+        if let Some(out) = out {
+            out.send_response(tenfold(&items));
+        }
+        out = Some(bench.expect(&items));
     }
+    out.expect("a batch").send_response(tenfold(&items));
+    bench.work();
 }
 
 fn spawned(limits: Limits) -> Batch<u32, u32> {
@@ -157,17 +185,34 @@ fn spawned(limits: Limits) -> Batch<u32, u32> {
     batch
 }
 
-/// What follows at once upon a full batch was there before, and says nothing about how fast more come.
 #[tokio::test(start_paused = true)]
-async fn a_row_of_full_batches_does_not_end_the_waiting() {
+async fn what_is_left_over_by_full_batches_waits_for_nobody() {
     let mut bench = loaded();
     let _many: Vec<_> = (0..33).map(|it| bench.submit(it)).collect();
     for tens in 0..3 {
-        wait(std::time::Duration::from_micros(10)).await;
         let items: Vec<_> = (10 * tens..10 * tens + 10).collect();
         bench.expect(&items).send_response(tenfold(&items));
     }
-    bench.expect_nothing();
-    wait(millis(5)).await;
     bench.expect(&[30, 31, 32]);
+}
+
+/// Callers of whom each has one item at a time, with room for ten in a batch: in the end few are left.
+#[tokio::test(start_paused = true)]
+async fn the_last_of_many_callers_never_wait() {
+    let batch = spawned(limits(10).with_linger(seconds(60)).unwrap());
+    let start = Instant::now();
+    let callers: Vec<_> = (0..25)
+        .map(|caller| {
+            let batch = batch.clone();
+            tokio::spawn(async move {
+                for item in 0..10 * caller {
+                    batch.clone().oneshot(item).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert_eq!(start.elapsed(), millis(0));
 }

@@ -3,6 +3,7 @@
 use std::{
     num::NonZeroUsize,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use mainstay_batch::{BatchFailed, BoxError, Limits, Loader, Panicked};
@@ -211,6 +212,37 @@ async fn with_a_memory_what_was_loaded_is_at_hand_but_no_errors() {
     assert_eq!(store.sent().len(), 5);
     loader.load(1).await.unwrap();
     assert_eq!(store.sent().len(), 6);
+}
+
+/// Of many keys, a batch has only those polled that it answers. Time is real here, since it is what
+/// would grow: twenty times for twenty times as many keys, for each of them.
+#[tokio::test]
+async fn a_key_among_many_costs_no_more_than_one_among_few() {
+    let mut cost = [Duration::MAX; 2];
+    for _ in 0..3 {
+        for (keys, cost) in [2_000, 40_000].into_iter().zip(&mut cost) {
+            let loader = Store::default().loader(limits(100));
+            let start = tokio::time::Instant::now();
+            let found = loader.load_many(1_000..1_000 + keys).await;
+            *cost = (*cost).min(start.elapsed() / keys);
+            for (key, found) in (1_000..).zip(found) {
+                assert_eq!(found.unwrap(), Some(value(key)));
+            }
+        }
+    }
+    assert!(cost[1] < 4 * cost[0], "{cost:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_keys_are_found_in_their_order_with_some_twice() {
+    let loader = Store::default().loader(limits(7));
+    let keys = || (0..1_000).map(|it| 1_000 + it * 37 % 300);
+    let found = loader.load_many(keys()).await;
+    assert_eq!(found.len(), 1_000);
+    for (key, found) in keys().zip(found) {
+        assert_eq!(found.unwrap(), Some(value(key)));
+    }
+    assert!(loader.load_many([]).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

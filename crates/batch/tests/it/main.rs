@@ -3,6 +3,7 @@
 mod cancelled;
 mod contract;
 mod ending;
+mod events;
 mod failing;
 mod forming;
 mod linger;
@@ -26,6 +27,8 @@ use tower_test::mock::{self, Mock};
 type Answers = Vec<Result<u32, BoxError>>;
 
 type Inner = Mock<Vec<u32>, Answers>;
+
+type SendAnswers = mock::SendResponse<Answers>;
 
 type Calls = mock::Handle<Vec<u32>, Answers>;
 
@@ -58,13 +61,17 @@ impl Bench {
         response
     }
 
+    /// Polls the worker until it waits for others.
     #[track_caller]
     fn work(&mut self) {
         assert_pending!(self.worker.poll());
+        while self.worker.is_woken() {
+            assert_pending!(self.worker.poll());
+        }
     }
 
     /// The batch that was sent, if one was.
-    fn sent(&mut self) -> Option<(Vec<u32>, mock::SendResponse<Answers>)> {
+    fn sent(&mut self) -> Option<(Vec<u32>, SendAnswers)> {
         match task::spawn(self.calls.next_request()).poll() {
             std::task::Poll::Ready(request) => request,
             std::task::Poll::Pending => None,
@@ -73,7 +80,7 @@ impl Bench {
 
     /// Expects a batch to have been sent.
     #[track_caller]
-    fn expect(&mut self, items: &[u32]) -> mock::SendResponse<Answers> {
+    fn expect(&mut self, items: &[u32]) -> SendAnswers {
         self.work();
         let (sent, answer) = self.sent().expect("a batch was sent");
         assert_eq!(sent, items);

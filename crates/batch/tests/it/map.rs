@@ -11,7 +11,9 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use mainstay_batch::{Concurrency, ItemError, Panicked, map_concurrent, map_service, map_stream};
+use mainstay_batch::{
+    Concurrency, ItemError, Panicked, map_chunks, map_concurrent, map_service, map_stream,
+};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::ServiceBuilder;
@@ -300,6 +302,57 @@ async fn only_those_that_were_woken_are_polled() {
         assert_pending!(map.poll_next());
     }
     assert_eq!(polls.load(Ordering::SeqCst), 205);
+}
+
+#[tokio::test(start_paused = true)]
+async fn chunks_have_so_many_items_and_are_pulled_as_there_is_room() {
+    let size = std::num::NonZeroUsize::new(10).unwrap();
+    let pulled = counter();
+    let items = (0..95).inspect(|_| count(&pulled));
+    let map = map_chunks(items, size, at_once(3), async |chunk: Vec<u32>| {
+        tokio::time::sleep(millis(1)).await;
+        match chunk.contains(&42) {
+            true => Err("no"),
+            false => Ok(chunk),
+        }
+    });
+    assert_eq!(futures_util::Stream::size_hint(&map), (0, Some(10)));
+    let mut map = Box::pin(map);
+    let mut chunks = Vec::new();
+    while let Some(chunk) = map.next().await {
+        assert!(pulled.load(Ordering::SeqCst) <= 10 * (chunks.len() + 3));
+        chunks.push(chunk);
+    }
+    assert_eq!(chunks.len(), 10);
+    for (number, chunk) in (0..).zip(chunks) {
+        let expected: Vec<_> = (10 * number..95.min(10 * number + 10)).collect();
+        let failed = Err(ItemError::Failed("no"));
+        assert_eq!(chunk, if number == 4 { failed } else { Ok(expected) });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_nothing_there_is_no_chunk_nor_an_empty_last_one() {
+    for (items, chunks) in [(0, 0), (1, 1), (9, 1), (10, 1), (11, 2), (20, 2)] {
+        let size = std::num::NonZeroUsize::new(10).unwrap();
+        let map = map_chunks(0..items, size, at_once(3), |it| {
+            ready(Ok::<_, Infallible>(it.len()))
+        });
+        let lengths = map.try_collect().await.unwrap();
+        assert_eq!((lengths.len(), lengths.iter().sum()), (chunks, items));
+    }
+}
+
+/// Its place is free again when that wake is seen.
+#[tokio::test(start_paused = true)]
+async fn an_item_may_wake_itself_and_be_ready_at_once() {
+    let results = map_concurrent(0..10, at_once(4), |it| {
+        std::future::poll_fn(move |cx| {
+            cx.waker().wake_by_ref();
+            Poll::Ready(Ok::<_, Infallible>(it))
+        })
+    });
+    assert_eq!(results.try_collect().await, Ok((0..10).collect::<Vec<_>>()));
 }
 
 #[tokio::test(start_paused = true)]

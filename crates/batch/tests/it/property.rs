@@ -3,10 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex},
     task::Poll,
 };
 
@@ -69,12 +66,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-fn limits() -> impl Strategy<Value = Limits> {
-    (1_usize..6, 1_usize..4, 1_usize..12, 0_u64..3).prop_map(|(items, batches, waiting, linger)| {
+/// With how many batches may be out, in all and of a lane.
+fn limits() -> impl Strategy<Value = (Limits, [u32; 2])> {
+    let batches = (1_u32..4, 1_u32..4);
+    (1_usize..6, batches, 1_usize..12, 0_u64..3).prop_map(|(items, batches, waiting, linger)| {
+        let (all, of_lane) = batches;
         let limits = Limits::new(items).unwrap().with_weight(10).unwrap();
-        let limits = limits.with_batches(batches).unwrap();
+        let limits = limits.with_batches(all as usize).unwrap();
+        let limits = limits.with_batches_per_lane(of_lane as usize).unwrap();
         let limits = limits.with_waiting(waiting).unwrap();
-        limits.with_linger(millis(linger)).unwrap()
+        (limits.with_linger(millis(linger)).unwrap(), [all, of_lane])
     })
 }
 
@@ -102,17 +103,18 @@ struct Backend {
     fates: Mutex<Vec<Fate>>,
     gate: Semaphore,
     sent: Mutex<Vec<Vec<Item>>>,
-    running: AtomicU32,
-    most: AtomicU32,
+    /// Of all lanes, and of each; and the most that there were.
+    running: Mutex<(u32, [u32; 3])>,
+    most: Mutex<[u32; 2]>,
 }
 
-async fn run(limits: Limits, steps: &[Step]) {
+async fn run((limits, batches): (Limits, [u32; 2]), steps: &[Step]) {
     let backend = Arc::new(Backend {
         fates: Mutex::default(),
         gate: Semaphore::new(0),
         sent: Mutex::default(),
-        running: AtomicU32::new(0),
-        most: AtomicU32::new(0),
+        running: Mutex::default(),
+        most: Mutex::default(),
     });
     let layer = BatchLayer::new(limits)
         .with_lanes(|it: &Item| it.0)
@@ -210,7 +212,8 @@ async fn run(limits: Limits, steps: &[Step]) {
         let weight: u32 = items.iter().map(|it| it.1 % 4).sum();
         assert!(weight <= 10, "{items:?}");
     }
-    assert!(backend.most.load(Ordering::SeqCst) <= 3);
+    let most = *backend.most.lock().unwrap();
+    assert!(most[0] <= batches[0] && most[1] <= batches[1], "{most:?}");
 }
 
 fn poll(
@@ -237,15 +240,23 @@ async fn serve(
     backend: Arc<Backend>,
     items: Vec<Item>,
 ) -> Result<Vec<Result<u32, BoxError>>, BoxError> {
-    struct Running<'a>(&'a Backend);
+    struct Running<'a>(&'a Backend, usize);
     impl Drop for Running<'_> {
         fn drop(&mut self) {
-            self.0.running.fetch_sub(1, Ordering::SeqCst);
+            let mut running = self.0.running.lock().unwrap();
+            running.0 -= 1;
+            running.1[self.1] -= 1;
         }
     }
-    let now = backend.running.fetch_add(1, Ordering::SeqCst) + 1;
-    backend.most.fetch_max(now, Ordering::SeqCst);
-    let _running = Running(&backend);
+    let lane = items[0].0 as usize;
+    {
+        let mut running = backend.running.lock().unwrap();
+        running.0 += 1;
+        running.1[lane] += 1;
+        let mut most = backend.most.lock().unwrap();
+        *most = [most[0].max(running.0), most[1].max(running.1[lane])];
+    }
+    let _running = Running(&backend, lane);
     backend.sent.lock().unwrap().push(items.clone());
     let fate = match backend.gate.acquire().await {
         Ok(permit) => {

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use mainstay_batch::BatchLayer;
 use tokio_test::{assert_pending, assert_ready_ok, task};
-use tower::{Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 use crate::{Bench, answer, limits, tenfold};
 
@@ -110,4 +111,25 @@ async fn withdrawn_items_do_not_pile_up() {
     bench.expect(&[1]).send_response(tenfold(&[1]));
     bench.work();
     assert_eq!(answer(&mut stays), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_panics_gives_its_place_back() {
+    #[derive(Clone, PartialEq, Eq)]
+    struct Unlucky(u32);
+    impl std::hash::Hash for Unlucky {
+        fn hash<H: std::hash::Hasher>(&self, _: &mut H) {
+            assert!(self.0 != 13, "unlucky");
+        }
+    }
+    let service =
+        tower::service_fn(async |it: Vec<u32>| Ok::<_, std::convert::Infallible>(tenfold(&it)));
+    let layer = BatchLayer::new(limits(10).with_waiting(2).unwrap());
+    let batch = layer.with_lanes(|it: &u32| Unlucky(*it)).layer(service);
+    for _ in 0..3 {
+        let call = tokio::spawn(batch.clone().oneshot(13));
+        assert!(call.await.unwrap_err().is_panic());
+    }
+    let call = tokio::time::timeout(crate::seconds(1), batch.oneshot(1));
+    assert_eq!(call.await.expect("a place").unwrap(), 10);
 }

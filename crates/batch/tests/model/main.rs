@@ -5,6 +5,8 @@
 
 #[path = "../../src/error.rs"]
 mod error;
+#[path = "../../src/forming.rs"]
+mod forming;
 #[path = "../../src/limits.rs"]
 mod limits;
 #[path = "../../src/load.rs"]
@@ -18,6 +20,8 @@ mod queue;
 #[path = "../../src/shared.rs"]
 mod shared;
 mod sync;
+#[path = "../../src/turns.rs"]
+mod turns;
 
 use std::{
     future::poll_fn,
@@ -27,11 +31,12 @@ use std::{
 };
 
 use error::Closed;
+use forming::{Batch, Submitted};
 use limits::Limits;
 use panicked::Panicked;
 use parcel::Answers;
-use queue::{Batch, Ticket};
-use shared::{Next, Shared};
+use queue::Ticket;
+use shared::{Next, Shared, Watcher};
 use shuttle::{future::block_on, thread};
 use sync::Mutex;
 use tokio::time::Instant;
@@ -94,7 +99,8 @@ fn all_are_answered_or_refused_at_a_shutdown() {
                 if !has_time {
                     model.shared.stop();
                 }
-                block_on(poll_fn(|cx| model.shared.poll_over(cx)));
+                let mut watcher = Watcher::default();
+                block_on(poll_fn(|cx| model.shared.poll_over(&mut watcher, cx)));
                 for (item, caller) in (0..).zip(callers) {
                     match caller.join().unwrap() {
                         Ok(answer) => assert_eq!(answer, item * 10),
@@ -144,7 +150,7 @@ impl Model {
             block_on(poll_fn(|cx| {
                 let waker = cx.waker().clone();
                 let Some(ticket) = &ticket else {
-                    match shared.submit(item, 1, item % 2, waker) {
+                    match shared.submit(submitted(item, waker), item % 2) {
                         Ok(accepted) => ticket = Some(accepted),
                         Err(_) => return Poll::Ready(Err("refused".into())),
                     }
@@ -168,7 +174,7 @@ impl Model {
         let withdrawn = Arc::clone(&self.withdrawn);
         thread::spawn(move || {
             let waker = std::task::Waker::noop().clone();
-            if let Ok(ticket) = shared.submit(item, 1, 0, waker)
+            if let Ok(ticket) = shared.submit(submitted(item, waker), 0)
                 && shared.withdraw(ticket)
             {
                 withdrawn.lock().push(item);
@@ -181,7 +187,8 @@ impl Model {
         let shared = Arc::clone(&self.shared);
         thread::spawn(move || {
             let below = shared.flush();
-            block_on(poll_fn(|cx| shared.poll_answered(below, cx)));
+            let mut watcher = Watcher::default();
+            block_on(poll_fn(|cx| shared.poll_answered(below, &mut watcher, cx)));
         })
     }
 
@@ -200,21 +207,38 @@ impl Model {
     }
 }
 
+fn submitted(item: u32, waker: std::task::Waker) -> Submitted<u32> {
+    Submitted {
+        request: item,
+        weight: 1,
+        waker,
+        span: None,
+    }
+}
+
 /// Sends batches, one at a time, each of which takes a turn.
 fn work(shared: &Batcher, sent: &Mutex<Vec<u32>>) {
     let mut now = clock();
+    let mut has_yielded = false;
     block_on(poll_fn(|cx| {
         loop {
-            match shared.next(now, true, cx.waker()) {
+            match shared.next(now, true, has_yielded, cx.waker()) {
                 Next::Stop => return Poll::Ready(()),
                 Next::Cancel => {}
+                Next::Yield => {
+                    has_yielded = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Next::Send => {
+                    has_yielded = false;
                     if let Some(batch) = shared.take(now) {
                         let Batch {
                             parcel,
                             requests,
                             seats,
                             width,
+                            ..
                         } = batch;
                         sent.lock().extend(&requests);
                         thread::yield_now();
@@ -225,7 +249,7 @@ fn work(shared: &Batcher, sent: &Mutex<Vec<u32>>) {
                         for (seat, item) in seats.iter().zip(requests) {
                             answers[*seat] = Some(Ok(item * 10));
                         }
-                        shared.answer(&parcel, items, Answers::each(answers));
+                        shared.answer(&parcel, (items, None), Answers::each(answers));
                     }
                 }
                 Next::Sleep => return Poll::Pending,

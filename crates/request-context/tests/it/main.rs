@@ -1,0 +1,3 @@
+//! What requests bring, what those below them read, and what is passed on.
+
+mod ids;

@@ -9,15 +9,17 @@ use crate::text::Text;
 /// Nothing else is taken, since ids go to logs, headers and terminals: with neither white space nor
 /// quotes, brackets or control characters, one cannot pretend to be another line or another field.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Id(Text<{ Id::LONGEST }>);
+pub struct Id(Text<LONGEST>);
 
 /// What was given is no [`Id`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidId(&'static str);
 
+const LONGEST: usize = 128;
+
 impl Id {
     /// The most bytes an id has.
-    pub const LONGEST: usize = 128;
+    pub const LONGEST: usize = LONGEST;
 
     /// An id that was given.
     ///

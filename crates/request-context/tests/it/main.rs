@@ -1,3 +1,8 @@
 //! What requests bring, what those below them read, and what is passed on.
 
+mod client;
+mod contract;
 mod ids;
+mod in_flight;
+mod scopes;
+mod server;

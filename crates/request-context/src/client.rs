@@ -15,7 +15,6 @@ use crate::{
     context::{Record, earlier},
     future::ResponseFuture,
     headers::{self, Headers},
-    scope,
 };
 
 /// Has requests say in the context of what they are made: the id, what is left until the deadline, and
@@ -144,9 +143,10 @@ where
         {
             trace.put(headers);
         }
-        let entry = settings.in_flight.as_ref().map(|it| it.enter(&context));
-        let future = scope::enter(Some(context.clone()), || self.inner.call(request));
-        ResponseFuture::new(context, Span::none(), entry, future)
+        let in_flight = settings.in_flight.as_ref();
+        ResponseFuture::call(context, Span::none(), in_flight, || {
+            self.inner.call(request)
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tracing::Span;
 
 pub use crate::scope::Scoped;
-use crate::{RequestContext, in_flight::Entry};
+use crate::{InFlight, RequestContext, in_flight::Entry, scope};
 
 pin_project! {
     /// The response of a service that is called in the context of its request.
@@ -21,32 +21,39 @@ pin_project! {
     pub struct ResponseFuture<F> {
         // `None` when it is ready.
         #[pin]
-        future: Option<Scoped<F>>,
+        future: Option<F>,
+        context: Option<RequestContext>,
         span: Span,
         entry: Option<Entry>,
     }
 
     impl<F> PinnedDrop for ResponseFuture<F> {
+        #[inline]
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if this.future.is_some() {
                 let _entered = this.span.enter();
-                this.future.set(None);
+                scope::enter(this.context, || this.future.set(None));
             }
         }
     }
 }
 
-impl<F: Future> ResponseFuture<F> {
+impl<F> ResponseFuture<F> {
+    /// Calls a service in the context.
     #[inline]
-    pub(crate) fn new(
+    pub(crate) fn call(
         context: RequestContext,
         span: Span,
-        entry: Option<Entry>,
-        future: F,
+        in_flight: Option<&InFlight>,
+        call: impl FnOnce() -> F,
     ) -> Self {
+        let entry = in_flight.map(|it| it.enter(&context));
+        let mut context = Some(context);
+        let future = scope::enter(&mut context, || span.in_scope(call));
         Self {
-            future: Some(Scoped::new(Some(context), future)),
+            future: Some(future),
+            context,
             span,
             entry,
         }
@@ -62,11 +69,15 @@ impl<F: Future> Future for ResponseFuture<F> {
         // Should it panic, it is no longer in flight, whether or not the future is dropped at once.
         let entry = this.entry.take();
         let entered = this.span.enter();
-        let future = this.future.as_mut().as_pin_mut();
-        let poll = future.expect("polled again after it was ready").poll(cx);
-        if poll.is_ready() {
-            this.future.set(None);
-        } else {
+        let poll = scope::enter(this.context, || {
+            let future = this.future.as_mut().as_pin_mut();
+            let poll = future.expect("polled again after it was ready").poll(cx);
+            if poll.is_ready() {
+                this.future.set(None);
+            }
+            poll
+        });
+        if poll.is_pending() {
             *this.entry = entry;
         }
         drop(entered);

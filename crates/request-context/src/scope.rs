@@ -1,48 +1,81 @@
 use std::{
+    cell::RefCell,
+    fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
-use tokio::{
-    task::{JoinHandle, futures::TaskLocalFuture},
-    task_local,
-};
+use tokio::task::JoinHandle;
 
 use crate::RequestContext;
 
-task_local! {
-    /// `None` where a scope was opened to hide the ones around it.
-    static CURRENT: Option<RequestContext>;
+thread_local! {
+    /// That of the task which runs on this thread: each scope puts its own here for as long as it is
+    /// polled, and takes it away again. This is what tokio's task locals do; those must be given a value
+    /// of their own for each time, which is a count of references that all threads of a request write.
+    static CURRENT: RefCell<Option<RequestContext>> = const { RefCell::new(None) };
 }
 
 /// Asks the current context, and runs nothing of the user's meanwhile: the slot is borrowed.
 #[inline]
 pub(crate) fn current<T>(ask: impl FnOnce(&RequestContext) -> T) -> Option<T> {
-    CURRENT.try_with(|it| it.as_ref().map(ask)).ok().flatten()
+    CURRENT.try_with(|it| it.borrow().as_ref().map(ask)).ok()?
 }
 
+/// Runs with this context, or with none, as the current one; it is in its place again afterwards, also
+/// after a panic.
 #[inline]
-pub(crate) fn enter<T>(context: Option<RequestContext>, run: impl FnOnce() -> T) -> T {
-    CURRENT.sync_scope(context, run)
+pub(crate) fn enter<T>(context: &mut Option<RequestContext>, run: impl FnOnce() -> T) -> T {
+    struct Swapped<'a>(&'a mut Option<RequestContext>);
+
+    impl Drop for Swapped<'_> {
+        #[inline]
+        fn drop(&mut self) {
+            swap(self.0);
+        }
+    }
+
+    swap(context);
+    let _swapped = Swapped(context);
+    run()
+}
+
+/// On a thread that is ending, whose slot has gone, there is no current context any more.
+#[inline]
+fn swap(context: &mut Option<RequestContext>) {
+    let _ = CURRENT.try_with(|it| mem::swap(&mut *it.borrow_mut(), context));
 }
 
 pin_project! {
     /// A future that runs in a context, whatever runs around it, until it is ready or dropped.
-    #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Scoped<F> {
+        // `None` when it is ready.
         #[pin]
-        future: TaskLocalFuture<Option<RequestContext>, F>,
+        future: Option<F>,
+        context: Option<RequestContext>,
+    }
+
+    impl<F> PinnedDrop for Scoped<F> {
+        #[inline]
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.future.is_some() {
+                enter(this.context, || this.future.set(None));
+            }
+        }
     }
 }
 
-impl<F: Future> Scoped<F> {
+impl<F> Scoped<F> {
     #[inline]
-    pub(crate) fn new(context: Option<RequestContext>, future: F) -> Self {
+    pub(crate) const fn new(context: Option<RequestContext>, future: F) -> Self {
         Self {
-            future: CURRENT.scope(context, future),
+            future: Some(future),
+            context,
         }
     }
 }
@@ -50,9 +83,27 @@ impl<F: Future> Scoped<F> {
 impl<F: Future> Future for Scoped<F> {
     type Output = F::Output;
 
+    /// # Panics
+    /// After it was ready.
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.poll(cx)
+        let mut this = self.project();
+        enter(this.context, || {
+            let future = this.future.as_mut().as_pin_mut();
+            let poll = future.expect("polled again after it was ready").poll(cx);
+            if poll.is_ready() {
+                this.future.set(None);
+            }
+            poll
+        })
+    }
+}
+
+impl<F> fmt::Debug for Scoped<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scoped")
+            .field("context", &self.context)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,7 +127,7 @@ impl<F: Future> InContext for F {}
 impl RequestContext {
     /// Runs a closure in this context.
     pub fn in_scope<T>(self, run: impl FnOnce() -> T) -> T {
-        enter(Some(self), run)
+        enter(&mut Some(self), run)
     }
 }
 

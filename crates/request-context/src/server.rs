@@ -17,7 +17,6 @@ use crate::{
     context::{Record, earlier},
     future::ResponseFuture,
     headers::{self, Headers},
-    scope,
 };
 
 /// Finds where a connection comes from in the extensions of its request, where servers put it.
@@ -220,12 +219,9 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let context = self.context(&request);
-        let in_flight = self.settings.in_flight.as_ref();
-        let entry = in_flight.map(|it| it.enter(&context));
         let span = span(&context);
-        let call = || span.in_scope(|| self.inner.call(request));
-        let future = scope::enter(Some(context.clone()), call);
-        ResponseFuture::new(context, span, entry, future)
+        let in_flight = self.settings.in_flight.as_ref();
+        ResponseFuture::call(context, span, in_flight, || self.inner.call(request))
     }
 }
 

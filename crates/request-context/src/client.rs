@@ -12,7 +12,7 @@ use tracing::Span;
 
 use crate::{
     Id, InFlight, RequestContext, TraceContext,
-    context::{Record, earlier},
+    context::earlier,
     future::ResponseFuture,
     headers::{self, Headers},
 };
@@ -97,20 +97,21 @@ impl Settings {
         let headers = request.headers();
         let around = RequestContext::current();
         let around = around.as_ref().map(RequestContext::record);
-        let own = headers::id(headers, &self.headers.id);
         let own_deadline = self.headers.deadline(headers, now);
-        RequestContext::of(Record {
-            id: own
-                .or_else(|| around.map(|it| it.id))
-                .unwrap_or_else(Id::unique),
-            client: around.and_then(|it| it.client),
-            peer: around.and_then(|it| it.peer),
-            started: now,
-            deadline: earlier(own_deadline, around.and_then(|it| it.deadline)),
-            method: request.method().clone(),
-            path: headers::path(request),
-            trace: TraceContext::of(headers).or_else(|| around?.trace.clone()),
-            fields: around.and_then(|it| it.fields.clone()),
+        RequestContext::begun(now, |it| {
+            if let Some(around) = around {
+                it.id = around.id;
+                it.client = around.client;
+                it.peer = around.peer;
+                it.fields.clone_from(&around.fields);
+            }
+            if !headers::read_id(headers, &self.headers.id, &mut it.id) && around.is_none() {
+                it.id = Id::unique();
+            }
+            it.deadline = earlier(own_deadline, around.and_then(|it| it.deadline));
+            it.method.clone_from(request.method());
+            headers::read_path(request, &mut it.path);
+            it.trace = TraceContext::of(headers).or_else(|| around?.trace.clone());
         })
     }
 }

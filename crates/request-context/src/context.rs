@@ -15,7 +15,8 @@ pub struct RequestContext(Arc<Record>);
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) id: Id,
-    pub(crate) client: Option<Id>,
+    /// [`Id::UNKNOWN`] if it is not known.
+    pub(crate) client: Id,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) started: Instant,
     pub(crate) deadline: Option<Instant>,
@@ -32,22 +33,25 @@ impl RequestContext {
     /// One for work that no layer has given one: with this id, begun now, and nothing else.
     #[must_use]
     pub fn new(id: Id) -> Self {
-        Self::of(Record {
-            id,
-            client: None,
-            peer: None,
-            started: Instant::now(),
-            deadline: None,
-            method: Method::default(),
-            path: Path::of(b"", |_| true),
-            trace: None,
-            fields: None,
-        })
+        Self::begun(Instant::now(), |it| it.id = id)
     }
 
+    /// It is filled in where it stays: what is written piece by piece is slow to be moved on.
     #[inline]
-    pub(crate) fn of(record: Record) -> Self {
-        Self(Arc::new(record))
+    pub(crate) fn begun(started: Instant, fill_in: impl FnOnce(&mut Record)) -> Self {
+        let mut record = Arc::new(Record {
+            id: Id::UNKNOWN,
+            client: Id::UNKNOWN,
+            peer: None,
+            started,
+            deadline: None,
+            method: Method::GET,
+            path: Path::EMPTY,
+            trace: None,
+            fields: None,
+        });
+        fill_in(Arc::get_mut(&mut record).expect("nobody else has it yet"));
+        Self(record)
     }
 
     /// That of the innermost scope that this runs in: of a layer, or one that was opened by hand.
@@ -68,7 +72,7 @@ impl RequestContext {
     /// Who calls, by its own word: it is for authentication to prove that.
     #[must_use]
     pub fn client(&self) -> Option<&Id> {
-        self.0.client.as_ref()
+        self.0.client.known()
     }
 
     /// Where the connection comes from.
@@ -135,7 +139,7 @@ impl RequestContext {
     /// With another client, for example the one that authentication has found.
     #[must_use]
     pub fn with_client(self, client: Id) -> Self {
-        self.with(|it| it.client = Some(client))
+        self.with(|it| it.client = client)
     }
 
     /// With this deadline, unless it has an earlier one: nobody gives more time than there is.
@@ -181,7 +185,7 @@ impl fmt::Debug for RequestContext {
         // Fields are the user's, and may be secret.
         f.debug_struct("RequestContext")
             .field("id", &self.0.id)
-            .field("client", &self.0.client)
+            .field("client", &self.client())
             .field("peer", &self.0.peer)
             .field("deadline", &self.0.deadline)
             .field("method", &self.0.method)

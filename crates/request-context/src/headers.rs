@@ -60,16 +60,15 @@ impl Headers {
     }
 }
 
-/// `None` if there is none, if it is no id, or if there are several: which one is meant nobody knows,
-/// and if proxies and servers guess, they guess differently.
+/// Takes an id over, and says whether there was one. It was not if there are several: which one is meant
+/// nobody knows, and if proxies and servers guess, they guess differently.
 #[inline]
-pub(crate) fn id(headers: &HeaderMap, name: &HeaderName) -> Option<Id> {
+pub(crate) fn read_id(headers: &HeaderMap, name: &HeaderName, id: &mut Id) -> bool {
     let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    if values.next().is_some() {
-        return None;
+    match (values.next(), values.next()) {
+        (Some(value), None) => id.set(value.as_bytes()).is_ok(),
+        _ => false,
     }
-    Id::new(value).ok()
 }
 
 #[inline]
@@ -79,7 +78,9 @@ fn earliest(headers: &HeaderMap, name: &HeaderName, notation: Notation) -> Optio
 }
 
 #[inline]
-pub(crate) fn path<B>(request: &Request<B>) -> Path {
-    let keep = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'`' | b'\\');
-    Path::of(request.uri().path().as_bytes(), keep)
+pub(crate) fn read_path<B>(request: &Request<B>, path: &mut Path) {
+    let is_quote = |byte| (byte == b'"') | (byte == b'\'') | (byte == b'`') | (byte == b'\\');
+    path.set_if(request.uri().path().as_bytes(), |byte| {
+        byte.is_ascii_graphic() & !is_quote(byte)
+    });
 }

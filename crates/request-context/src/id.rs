@@ -27,21 +27,23 @@ impl Id {
     /// If it is empty, too long, or has other characters.
     #[inline]
     pub fn new(id: impl AsRef<[u8]>) -> Result<Self, InvalidId> {
-        let id = id.as_ref();
-        if id.is_empty() {
-            return Err(InvalidId("an id must not be empty"));
-        }
-        if id.len() > Self::LONGEST {
-            return Err(InvalidId("an id must not have more than 128 bytes"));
-        }
-        if !id.iter().all(|&it| is_allowed(it)) {
-            return Err(InvalidId(
-                "an id must have only ASCII letters, digits and -_.:/+=@|~",
-            ));
-        }
-        Text::new(id)
-            .map(Self)
-            .ok_or(InvalidId("an id must be ASCII"))
+        let mut text = Text::EMPTY;
+        set(&mut text, id.as_ref())?;
+        Ok(Self(text))
+    }
+
+    /// Makes it the one that was given. It stays what it was if that is none.
+    #[inline]
+    pub(crate) fn set(&mut self, id: &[u8]) -> Result<(), InvalidId> {
+        set(&mut self.0, id)
+    }
+
+    /// The place of one that is not known.
+    pub(crate) const UNKNOWN: Self = Self(Text::EMPTY);
+
+    #[inline]
+    pub(crate) const fn known(&self) -> Option<&Self> {
+        if self.0.is_empty() { None } else { Some(self) }
     }
 
     /// A new one: a UUID of version 7 (RFC 9562), in lower case with hyphens. Later ones of a process
@@ -50,7 +52,9 @@ impl Id {
     pub fn unique() -> Self {
         let mut buffer = Uuid::encode_buffer();
         let text = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
-        Self(Text::new(text.as_bytes()).expect("36 digits and hyphens fit"))
+        let mut id = Self::UNKNOWN;
+        id.0.set(text.as_bytes());
+        id
     }
 
     /// As it was given.
@@ -61,12 +65,37 @@ impl Id {
     }
 }
 
+#[inline]
+fn set(text: &mut Text<LONGEST>, id: &[u8]) -> Result<(), InvalidId> {
+    if id.is_empty() {
+        return Err(InvalidId("an id must not be empty"));
+    }
+    if id.len() > LONGEST {
+        return Err(InvalidId("an id must not have more than 128 bytes"));
+    }
+    if !id.iter().fold(true, |all, &it| all & is_allowed(it)) {
+        return Err(InvalidId(
+            "an id must have only ASCII letters, digits and -_.:/+=@|~",
+        ));
+    }
+    text.set(id);
+    Ok(())
+}
+
+/// Without a branch, so that it is asked for many bytes at once.
+#[inline]
 const fn is_allowed(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=' | b'@' | b'|' | b'~'
-        )
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    // `-`, `.`, `/`, the digits and `:` follow one another.
+    let is_digit_or_near = byte.wrapping_sub(b'-') <= b':' - b'-';
+    is_letter
+        | is_digit_or_near
+        | (byte == b'_')
+        | (byte == b'+')
+        | (byte == b'=')
+        | (byte == b'@')
+        | (byte == b'|')
+        | (byte == b'~')
 }
 
 impl AsRef<str> for Id {

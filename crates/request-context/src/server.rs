@@ -14,7 +14,7 @@ use tracing::{Span, field, info_span};
 
 use crate::{
     Id, InFlight, RequestContext, TraceContext,
-    context::{Record, earlier},
+    context::earlier,
     future::ResponseFuture,
     headers::{self, Headers},
 };
@@ -177,27 +177,21 @@ impl<S, P: FindPeer> ServerContext<S, P> {
         let now = Instant::now();
         let settings = &*self.settings;
         let headers = request.headers();
-        let given = if settings.takes_ids {
-            headers::id(headers, &settings.headers.id)
-        } else {
-            None
-        };
         let after = |it: Option<Duration>| it.and_then(|it| now.checked_add(it));
         let deadline = settings.headers.deadline(headers, now);
         let deadline = deadline.or_else(|| after(settings.default_timeout));
-        RequestContext::of(Record {
-            id: given.unwrap_or_else(Id::unique),
-            client: settings
-                .client
-                .as_ref()
-                .and_then(|it| headers::id(headers, it)),
-            peer: self.peer.find_peer(request.extensions()),
-            started: now,
-            deadline: earlier(deadline, after(settings.longest_timeout)),
-            method: request.method().clone(),
-            path: headers::path(request),
-            trace: TraceContext::of(headers),
-            fields: None,
+        RequestContext::begun(now, |it| {
+            if !settings.takes_ids || !headers::read_id(headers, &settings.headers.id, &mut it.id) {
+                it.id = Id::unique();
+            }
+            if let Some(name) = &settings.client {
+                headers::read_id(headers, name, &mut it.client);
+            }
+            it.peer = self.peer.find_peer(request.extensions());
+            it.deadline = earlier(deadline, after(settings.longest_timeout));
+            it.method.clone_from(request.method());
+            headers::read_path(request, &mut it.path);
+            it.trace = TraceContext::of(headers);
         })
     }
 }

@@ -8,43 +8,44 @@ pub(crate) struct Text<const N: usize> {
 }
 
 impl<const N: usize> Text<N> {
-    /// `None` if it is longer than `N`, or is not all ASCII.
-    #[inline]
-    pub(crate) fn new(text: &[u8]) -> Option<Self> {
-        const { assert!(N <= u8::MAX as usize) };
-        if text.len() > N || !text.is_ascii() {
-            return None;
+    pub(crate) const EMPTY: Self = {
+        assert!(N <= u8::MAX as usize);
+        Self {
+            len: 0,
+            bytes: [0; N],
         }
-        let mut bytes = [0; N];
-        bytes[..text.len()].copy_from_slice(text);
-        Some(Self {
-            len: text.len() as u8,
-            bytes,
-        })
+    };
+
+    /// Makes it what fits of `text`, with a `?` for each byte that is not ASCII.
+    #[inline]
+    pub(crate) fn set(&mut self, text: &[u8]) {
+        self.set_if(text, |_| true);
     }
 
-    /// What fits of it, with a `?` for each byte that `keep` does not want.
+    /// The same, with a `?` for each byte that `keep` does not want too.
     #[inline]
-    pub(crate) fn of(text: &[u8], keep: impl Fn(u8) -> bool) -> Self {
+    pub(crate) fn set_if(&mut self, text: &[u8], keep: impl Fn(u8) -> bool) {
         let text = &text[..text.len().min(N)];
-        let mut bytes = [0; N];
-        for (to, &from) in bytes.iter_mut().zip(text) {
-            *to = if from.is_ascii() && keep(from) {
+        for (to, &from) in self.bytes.iter_mut().zip(text) {
+            // Without a branch, so that it is done for many bytes at once.
+            *to = if from.is_ascii() & keep(from) {
                 from
             } else {
                 b'?'
             };
         }
-        Self {
-            len: text.len() as u8,
-            bytes,
-        }
+        self.len = text.len() as u8;
+    }
+
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     #[inline]
     pub(crate) fn as_str(&self) -> &str {
         let bytes = &self.bytes[..usize::from(self.len)];
-        std::str::from_utf8(bytes).expect("both constructors leave nothing but ASCII")
+        std::str::from_utf8(bytes).expect("whatever sets it leaves nothing but ASCII")
     }
 }
 

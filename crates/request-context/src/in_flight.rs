@@ -198,3 +198,6 @@ fn thread_number() -> usize {
     // A thread that is ending has none any more; all of those can share a shard.
     NUMBER.try_with(|it| *it).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,14 @@ fn an_id_has_bounds() {
     assert!(Id::new(b"\xff").is_err());
 }
 
+#[test]
+fn each_byte_is_allowed_or_not() {
+    for byte in 0..=u8::MAX {
+        let is_allowed = byte.is_ascii_alphanumeric() || b"-_.:/+=@|~".contains(&byte);
+        assert_eq!(Id::new([byte]).is_ok(), is_allowed, "{byte}");
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_is_taken_is_kept_and_is_safe_to_write(id in prop::collection::vec(any::<u8>(), 0..140)) {

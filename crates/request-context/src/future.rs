@@ -10,6 +10,8 @@ use std::{
 use pin_project_lite::pin_project;
 use tracing::Span;
 
+#[cfg(feature = "http-body")]
+pub use crate::body::BodyResponseFuture;
 pub use crate::scope::Scoped;
 use crate::{InFlight, RequestContext, in_flight::Entry, scope};
 
@@ -60,11 +62,31 @@ impl<F> ResponseFuture<F> {
     }
 }
 
+#[cfg(feature = "http-body")]
+impl<F> ResponseFuture<F> {
+    /// What goes on with the body.
+    pub(crate) fn scope(self: Pin<&mut Self>) -> (Option<RequestContext>, Span) {
+        let this = self.project();
+        (this.context.take(), this.span.clone())
+    }
+}
+
 impl<F: Future> Future for ResponseFuture<F> {
     type Output = F::Output;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.poll_and_stay(cx).map(|(output, _)| output)
+    }
+}
+
+impl<F: Future> ResponseFuture<F> {
+    /// The request is in flight for as long as the entry is kept.
+    #[inline]
+    pub(crate) fn poll_and_stay(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<(F::Output, Option<Entry>)> {
         let mut this = self.project();
         // Should it panic, it is no longer in flight, whether or not the future is dropped at once.
         let entry = this.entry.take();
@@ -77,11 +99,14 @@ impl<F: Future> Future for ResponseFuture<F> {
             }
             poll
         });
-        if poll.is_pending() {
-            *this.entry = entry;
-        }
         drop(entered);
-        poll
+        match poll {
+            Poll::Ready(output) => Poll::Ready((output, entry)),
+            Poll::Pending => {
+                *this.entry = entry;
+                Poll::Pending
+            }
+        }
     }
 }
 

@@ -54,9 +54,10 @@
 //! known are left out.
 //!
 //! # Bodies
-//! The context ends with the response, which is before its body has been read: a stream of answers
-//! that asks for its context is to carry it along, for example as [`RequestContext::in_scope`] within
-//! its `poll_next`. The body of the request is read in the context, by whoever reads it there.
+//! The context ends with the response, which is before its body has been read. With the feature
+//! `http-body`, `ServerContextLayer::with_bodies` has it last until the body has ended; without it, a
+//! stream of answers that asks for its context is to carry it along, for example as
+//! [`RequestContext::in_scope`] within its `poll_next`.
 //!
 //! # Spawned tasks
 //! They begin without a context. [`spawn`] gives them the current one, [`InContext`] any.
@@ -77,6 +78,8 @@
 //! # Errors
 //! Those of the service below, unchanged: these layers add none.
 
+#[cfg(feature = "http-body")]
+mod body;
 mod client;
 mod context;
 pub mod future;
@@ -89,6 +92,8 @@ mod text;
 mod timeout;
 mod trace;
 
+#[cfg(feature = "http-body")]
+pub use body::{ContextBody, ServerBodyContext, ServerBodyContextLayer};
 pub use client::{ClientContext, ClientContextLayer};
 pub use context::{RequestContext, deadline, remaining};
 pub use id::{Id, InvalidId};

@@ -1,5 +1,7 @@
 //! What requests bring, what those below them read, and what is passed on.
 
+#[cfg(feature = "http-body")]
+mod bodies;
 mod client;
 mod contract;
 mod ids;

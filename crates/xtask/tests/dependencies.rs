@@ -99,6 +99,7 @@ const TABLE: &[Row] = &[
         ours: Only(&[]),
         others: Only(&[
             "http",
+            "pin-project-lite", // its futures have names
             "tokio",
             "tower-layer",
             "tower-service",

@@ -1,0 +1,119 @@
+//! The futures of this crate.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+use tracing::Span;
+
+#[cfg(feature = "http-body")]
+pub use crate::body::BodyResponseFuture;
+pub use crate::scope::Scoped;
+use crate::{InFlight, RequestContext, in_flight::Entry, scope};
+
+pin_project! {
+    /// The response of a service that is called in the context of its request.
+    ///
+    /// Ready, dropped or panicked, it is no longer in flight; what the service has made for it is
+    /// dropped before that, in the context and the span.
+    pub struct ResponseFuture<F> {
+        // `None` when it is ready.
+        #[pin]
+        future: Option<F>,
+        context: Option<RequestContext>,
+        span: Span,
+        entry: Option<Entry>,
+    }
+
+    impl<F> PinnedDrop for ResponseFuture<F> {
+        #[inline]
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.future.is_some() {
+                let _entered = this.span.enter();
+                scope::enter(this.context, || this.future.set(None));
+            }
+        }
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    /// Calls a service in the context.
+    #[inline]
+    pub(crate) fn call(
+        context: RequestContext,
+        span: Span,
+        in_flight: Option<&InFlight>,
+        call: impl FnOnce() -> F,
+    ) -> Self {
+        let entry = in_flight.map(|it| it.enter(&context));
+        let mut context = Some(context);
+        let future = scope::enter(&mut context, || span.in_scope(call));
+        Self {
+            future: Some(future),
+            context,
+            span,
+            entry,
+        }
+    }
+}
+
+#[cfg(feature = "http-body")]
+impl<F> ResponseFuture<F> {
+    /// What goes on with the body.
+    pub(crate) fn scope(self: Pin<&mut Self>) -> (Option<RequestContext>, Span) {
+        let this = self.project();
+        (this.context.take(), this.span.clone())
+    }
+}
+
+impl<F: Future> Future for ResponseFuture<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.poll_and_stay(cx).map(|(output, _)| output)
+    }
+}
+
+impl<F: Future> ResponseFuture<F> {
+    /// The request is in flight for as long as the entry is kept.
+    #[inline]
+    pub(crate) fn poll_and_stay(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<(F::Output, Option<Entry>)> {
+        let mut this = self.project();
+        // Should it panic, it is no longer in flight, whether or not the future is dropped at once.
+        let entry = this.entry.take();
+        let entered = this.span.enter();
+        let poll = scope::enter(this.context, || {
+            let future = this.future.as_mut().as_pin_mut();
+            let poll = future.expect("polled again after it was ready").poll(cx);
+            if poll.is_ready() {
+                this.future.set(None);
+            }
+            poll
+        });
+        drop(entered);
+        match poll {
+            Poll::Ready(output) => Poll::Ready((output, entry)),
+            Poll::Pending => {
+                *this.entry = entry;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture")
+            .field("entry", &self.entry)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Id;
+
+fn context(number: usize) -> RequestContext {
+    RequestContext::new(Id::new(number.to_string()).unwrap())
+}
+
+#[test]
+fn what_a_crowd_has_needed_is_not_kept() {
+    let in_flight = InFlight::new();
+    let entries: Vec<_> = (0..10_000)
+        .map(|it| in_flight.enter(&context(it)))
+        .collect();
+    assert_eq!(in_flight.len(), 10_000);
+    drop(entries);
+    let kept: usize = in_flight.lock().iter().map(|it| it.slots.capacity()).sum();
+    assert_eq!(kept, 0);
+    let _entry = in_flight.enter(&context(0));
+    assert_eq!(in_flight.len(), 1);
+}
+
+#[test]
+fn a_request_outlives_the_handles() {
+    let in_flight = InFlight::new();
+    let entry = in_flight.enter(&context(0));
+    drop(in_flight);
+    drop(entry);
+}
+
+proptest! {
+    /// Against a list of those that are in flight.
+    #[test]
+    fn whoever_comes_and_goes_exactly_those_are_in_flight(
+        steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..300),
+    ) {
+        let in_flight = InFlight::new();
+        let mut entries = Vec::new();
+        for (number, (comes, which)) in steps.into_iter().enumerate() {
+            if comes || entries.is_empty() {
+                entries.push((number.to_string(), in_flight.enter(&context(number))));
+            } else {
+                entries.swap_remove(which.index(entries.len()));
+            }
+            let mut seen: Vec<_> = in_flight.snapshot().iter().map(|it| it.context.id().to_string()).collect();
+            let mut expected: Vec<_> = entries.iter().map(|it| it.0.clone()).collect();
+            seen.sort();
+            expected.sort();
+            prop_assert_eq!(seen, expected);
+        }
+    }
+}

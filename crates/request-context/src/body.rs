@@ -109,8 +109,9 @@ pin_project! {
     impl<B> PinnedDrop for ContextBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let _entered = this.span.enter();
-            scope::enter(this.context, || this.body.set(None));
+            let _scope = scope::enter(this.context);
+            let _span = this.span.enter();
+            this.body.set(None);
         }
     }
 }
@@ -126,13 +127,11 @@ impl<B: Body> Body for ContextBody<B> {
         let this = self.project();
         // Should it panic, it is no longer in flight.
         let entry = this.entry.take();
-        let entered = this.span.enter();
-        let frame = scope::enter(this.context, || {
-            let body = this.body.as_pin_mut();
-            body.expect("it is there until it is dropped")
-                .poll_frame(cx)
-        });
-        drop(entered);
+        let _scope = scope::enter(this.context);
+        let _span = this.span.enter();
+        let body = this.body.as_pin_mut();
+        let body = body.expect("it is there until it is dropped");
+        let frame = body.poll_frame(cx);
         if matches!(frame, Poll::Pending | Poll::Ready(Some(Ok(_)))) {
             *this.entry = entry;
         }

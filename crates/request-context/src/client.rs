@@ -145,9 +145,7 @@ where
             trace.put(headers);
         }
         let in_flight = settings.in_flight.as_ref();
-        ResponseFuture::call(context, Span::none(), in_flight, || {
-            self.inner.call(request)
-        })
+        ResponseFuture::call(context, Span::none(), in_flight, &mut self.inner, request)
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+use tower_service::Service;
 use tracing::Span;
 
 #[cfg(feature = "http-body")]
@@ -34,8 +35,9 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if this.future.is_some() {
-                let _entered = this.span.enter();
-                scope::enter(this.context, || this.future.set(None));
+                let _scope = scope::enter(this.context);
+                let _span = this.span.enter();
+                this.future.set(None);
             }
         }
     }
@@ -44,15 +46,23 @@ pin_project! {
 impl<F> ResponseFuture<F> {
     /// Calls a service in the context.
     #[inline]
-    pub(crate) fn call(
+    pub(crate) fn call<S, R>(
         context: RequestContext,
         span: Span,
         in_flight: Option<&InFlight>,
-        call: impl FnOnce() -> F,
-    ) -> Self {
+        service: &mut S,
+        request: R,
+    ) -> Self
+    where
+        S: Service<R, Future = F>,
+    {
         let entry = in_flight.map(|it| it.enter(&context));
         let mut context = Some(context);
-        let future = scope::enter(&mut context, || span.in_scope(call));
+        let future = {
+            let _scope = scope::enter(&mut context);
+            let _span = span.enter();
+            service.call(request)
+        };
         Self {
             future: Some(future),
             context,
@@ -90,18 +100,14 @@ impl<F: Future> ResponseFuture<F> {
         let mut this = self.project();
         // Should it panic, it is no longer in flight, whether or not the future is dropped at once.
         let entry = this.entry.take();
-        let entered = this.span.enter();
-        let poll = scope::enter(this.context, || {
-            let future = this.future.as_mut().as_pin_mut();
-            let poll = future.expect("polled again after it was ready").poll(cx);
-            if poll.is_ready() {
+        let _scope = scope::enter(this.context);
+        let _span = this.span.enter();
+        let future = this.future.as_mut().as_pin_mut();
+        match future.expect("polled again after it was ready").poll(cx) {
+            Poll::Ready(output) => {
                 this.future.set(None);
+                Poll::Ready((output, entry))
             }
-            poll
-        });
-        drop(entered);
-        match poll {
-            Poll::Ready(output) => Poll::Ready((output, entry)),
             Poll::Pending => {
                 *this.entry = entry;
                 Poll::Pending

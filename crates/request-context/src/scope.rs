@@ -25,22 +25,22 @@ pub(crate) fn current<T>(ask: impl FnOnce(&RequestContext) -> T) -> Option<T> {
     CURRENT.try_with(|it| it.borrow().as_ref().map(ask)).ok()?
 }
 
-/// Runs with this context, or with none, as the current one; it is in its place again afterwards, also
-/// after a panic.
+/// This context, or none, is the current one until that is dropped, also by a panic. Then it is in its place
+/// again. (A closure would do, but the request would have to be moved into it.)
 #[inline]
-pub(crate) fn enter<T>(context: &mut Option<RequestContext>, run: impl FnOnce() -> T) -> T {
-    struct Swapped<'a>(&'a mut Option<RequestContext>);
-
-    impl Drop for Swapped<'_> {
-        #[inline]
-        fn drop(&mut self) {
-            swap(self.0);
-        }
-    }
-
+pub(crate) fn enter(context: &mut Option<RequestContext>) -> Entered<'_> {
     swap(context);
-    let _swapped = Swapped(context);
-    run()
+    Entered(context)
+}
+
+#[must_use]
+pub(crate) struct Entered<'a>(&'a mut Option<RequestContext>);
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        swap(self.0);
+    }
 }
 
 /// On a thread that is ending, whose slot has gone, there is no current context any more.
@@ -64,7 +64,8 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if this.future.is_some() {
-                enter(this.context, || this.future.set(None));
+                let _entered = enter(this.context);
+                this.future.set(None);
             }
         }
     }
@@ -88,14 +89,13 @@ impl<F: Future> Future for Scoped<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        enter(this.context, || {
-            let future = this.future.as_mut().as_pin_mut();
-            let poll = future.expect("polled again after it was ready").poll(cx);
-            if poll.is_ready() {
-                this.future.set(None);
-            }
-            poll
-        })
+        let _entered = enter(this.context);
+        let future = this.future.as_mut().as_pin_mut();
+        let poll = future.expect("polled again after it was ready").poll(cx);
+        if poll.is_ready() {
+            this.future.set(None);
+        }
+        poll
     }
 }
 
@@ -127,7 +127,9 @@ impl<F: Future> InContext for F {}
 impl RequestContext {
     /// Runs a closure in this context.
     pub fn in_scope<T>(self, run: impl FnOnce() -> T) -> T {
-        enter(&mut Some(self), run)
+        let mut context = Some(self);
+        let _entered = enter(&mut context);
+        run()
     }
 }
 

@@ -215,7 +215,7 @@ where
         let context = self.context(&request);
         let span = span(&context);
         let in_flight = self.settings.in_flight.as_ref();
-        ResponseFuture::call(context, span, in_flight, || self.inner.call(request))
+        ResponseFuture::call(context, span, in_flight, &mut self.inner, request)
     }
 }
 

@@ -12,7 +12,9 @@ use crate::wire::{Wire, Wired};
 
 /// A connected stream between a host and a plugin, inside TLS where that is used.
 ///
-/// What is read and written here is HTTP/2.
+/// What is read and written here is HTTP/2. What is written when the other side does not read any more
+/// is lost, as it would be on its way, and is no error: what it has said before can still be read, and
+/// then its end, or the error.
 #[derive(Debug)]
 pub struct Connection(Either<Socket, Box<TlsStream<Socket>>>);
 

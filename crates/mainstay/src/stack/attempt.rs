@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,7 +70,7 @@ where
             // Nobody decides for another attempt then.
             return Ended::Refused(Status::internal("there is nothing left to send again"));
         };
-        let mut response = match timer.race(service.call(request)).await {
+        let mut response = match timer.race(pin!(service.call(request))).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return self.failed(error.into(), permit),
             Err(expired) => return self.failed(Box::new(expired), permit),
@@ -84,7 +85,7 @@ where
                 None => Ended::Committed(response.map(Held::nothing_of), permit),
             };
         }
-        match timer.race(Hold::new(response, self.stack.hold)).await {
+        match timer.race(pin!(Hold::new(response, self.stack.hold))).await {
             Ok(judged) => match judged.outcome {
                 Some(outcome) => self::judged(judged.response, self.without_blame(outcome), permit),
                 None => Ended::Committed(judged.response, permit),

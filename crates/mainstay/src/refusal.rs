@@ -64,7 +64,9 @@ pub(crate) fn status(refusal: &Refusal, error: BoxError) -> Status {
     let code = tonic::Code::from_i32(refusal.code.number().into());
     let mut status = Status::new(code, Chain(&*error).to_string());
     if let Some(pushback) = refusal.pushback {
-        let milliseconds = u64::try_from(pushback.as_millis()).unwrap_or(u64::MAX);
+        // Rounded up: who comes a moment too early is refused again.
+        let milliseconds = pushback.as_nanos().div_ceil(1_000_000);
+        let milliseconds = u64::try_from(milliseconds).unwrap_or(u64::MAX);
         let metadata = status.metadata_mut();
         metadata.insert(PUSHBACK, MetadataValue::from(milliseconds));
     }

@@ -100,3 +100,15 @@ fn a_refusal_is_found_however_deep_it_is() {
     assert_eq!(find(&std::io::Error::other("plain")), None);
     assert_eq!(told("plain").code(), tonic::Code::Unavailable);
 }
+
+#[test]
+fn nobody_is_told_to_come_back_too_early() {
+    for (nanos, told) in [(0, "0"), (1, "1"), (1_000_000, "1"), (1_000_001, "2")] {
+        let refusal = Refusal {
+            code: Code::Unavailable,
+            pushback: Some(Duration::from_nanos(nanos)),
+        };
+        let status = status(&refusal, "closed for now".into());
+        assert_eq!(status.metadata().get(PUSHBACK).unwrap(), told);
+    }
+}

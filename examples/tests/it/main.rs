@@ -8,4 +8,5 @@ mod host_side;
 mod peers;
 mod plugin_side;
 mod processes;
+mod started;
 mod wait;

@@ -9,6 +9,8 @@ use mainstay_plugin::Launcher;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+pub(crate) use crate::started::started_with;
+
 /// As long as it takes to be sure; or so that all tests together do not take minutes.
 pub(crate) const LASTS: Duration = if cfg!(debug_assertions) {
     Duration::from_secs(3)
@@ -99,18 +101,4 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed()).unwrap();
     // It may have ended a moment before.
     let _ = kill_process(pid, signal);
-}
-
-/// The processes that run with the variable `TMPDIR` set to `dir`, which they inherit.
-pub(crate) fn started_with(dir: &Path) -> Vec<u32> {
-    let variable = [b"TMPDIR=", dir.as_os_str().as_encoded_bytes()].concat();
-    let processes = std::fs::read_dir("/proc").unwrap();
-    let pids = processes.filter_map(|it| it.unwrap().file_name().to_str()?.parse().ok());
-    let environ = |pid: &u32| std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    pids.filter(|pid| {
-        environ(pid)
-            .split(|byte| *byte == 0)
-            .any(|it| it == variable)
-    })
-    .collect()
 }

@@ -10,5 +10,7 @@ mod kills;
 mod leftovers;
 mod outage;
 mod restarts;
+#[path = "../it/started.rs"]
+mod started;
 mod stopped;
 mod streams;

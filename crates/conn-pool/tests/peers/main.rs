@@ -70,6 +70,7 @@ async fn survives<C: Usable>(pool: &Pool<C>, server: &mut impl Server) {
     let reaches = async |count: &AtomicU32, number: u32| {
         let goal = count.load(Ordering::Relaxed) + number;
         while count.load(Ordering::Relaxed) < goal {
+            // A real sleep: the calls are made to a real server, at its pace.
             sleep(Duration::from_millis(1)).await;
         }
     };

@@ -114,6 +114,7 @@ impl Server for Postgres {
         self.process = Some(command.spawn().unwrap());
         let ready = async {
             while Self::connect(self.folder.path()).await.is_err() {
+                // A real sleep, as nothing tells us when another process listens.
                 sleep(Duration::from_millis(10)).await;
             }
         };
@@ -158,6 +159,7 @@ async fn a_pool_of_postgresql_connections_survives_its_server() {
     pool.drain(Duration::from_secs(5)).await.unwrap();
     let gone = async {
         while sessions().await > 0 {
+            // A real sleep: it is the server that has to notice.
             sleep(Duration::from_millis(10)).await;
         }
     };

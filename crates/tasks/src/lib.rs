@@ -1,0 +1,44 @@
+//! Named background tasks that are stopped, awaited and reported on.
+//!
+//! A task that is only spawned is easily lost: nobody sees it fail, and nobody can wait for its end.
+//! [`Tasks`] knows each by its name, **at most one alive for a name**, and remembers how the last ended.
+//!
+//! ```
+//! use std::time::Duration;
+//! use mainstay_tasks::{Outcome, Tasks};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let tasks = Tasks::new();
+//! tasks.start("metrics", async |stopping| {
+//!     stopping.cancelled().await;
+//!     Ok(())
+//! })?;
+//! assert!(tasks.start("metrics", async |_| Ok(())).is_err());
+//!
+//! let outcome = tasks.stop("metrics", Duration::from_secs(5)).await?;
+//! assert!(matches!(outcome, Outcome::Completed));
+//! # Ok(()) }
+//! ```
+//!
+//! # Clone
+//! Clones share the tasks. Dropping the last one stops nothing: call [`Tasks::shutdown`].
+//!
+//! # Cancel safety
+//! A dropped [`Tasks::stop`], [`Tasks::replace`] or [`Tasks::shutdown`] loses no task: what was asked to
+//! stop stays asked and listed, and can be stopped again. Only the abort at the end of the grace is
+//! then nobody's to do.
+//!
+//! # Errors and panics
+//! Errors and panics of a task are its [`Outcome`] and a `tracing` event at `warn`; its name is free
+//! again. Starting a task panics outside of a tokio runtime.
+
+mod outcome;
+mod registry;
+mod run;
+
+pub use outcome::{Ended, NotRunning, Outcome, Report, StartError, State, Status};
+pub use registry::Tasks;
+
+/// The error of a task.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,3 @@
+//! Named tasks, from outside.
+
+mod registry;

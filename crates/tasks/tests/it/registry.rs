@@ -1,0 +1,135 @@
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use mainstay_tasks::{Outcome, StartError, State, Tasks};
+use tokio::time::{Instant, sleep};
+
+const GRACE: Duration = Duration::from_secs(5);
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_task_is_reported_and_its_name_is_free() {
+    let tasks = Tasks::new();
+    tasks.start("a", async |_| Err("no disk".into())).unwrap();
+    sleep(GRACE).await;
+    assert_eq!(
+        tasks.last_outcome("a").unwrap().to_string(),
+        "failed: no disk"
+    );
+    assert!(tasks.stop("a", GRACE).await.is_err());
+    tasks.start("a", async |_| Ok(())).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panicked_task_is_reported_and_its_name_is_free() {
+    let tasks = Tasks::new();
+    tasks.start("a", async |_| panic!("at the disk")).unwrap();
+    sleep(GRACE).await;
+    assert_eq!(
+        tasks.last_outcome("a").unwrap().to_string(),
+        "panicked: at the disk"
+    );
+    tasks.start("a", async |_| Ok(())).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_ignores_its_cancellation_is_aborted_after_the_grace() {
+    let tasks = Tasks::new();
+    tasks.start("a", |_| pending()).unwrap();
+    let start = Instant::now();
+    assert!(matches!(tasks.stop("a", GRACE).await, Ok(Outcome::Aborted)));
+    assert_eq!(start.elapsed(), GRACE);
+    assert!(tasks.list().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_is_dropped_leaves_the_task_listed_and_can_be_repeated() {
+    let tasks = Tasks::new();
+    tasks.start("a", |_| pending()).unwrap();
+    assert_eq!(tasks.list()[0].state, State::Running);
+    let stop = tasks.stop("a", GRACE);
+    assert!(tokio::time::timeout(GRACE / 2, stop).await.is_err());
+    assert_eq!(tasks.list()[0].state, State::Stopping);
+    assert_eq!(tasks.list()[0].age, GRACE / 2);
+    assert!(matches!(tasks.stop("a", GRACE).await, Ok(Outcome::Aborted)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_stubborn_task_does_not_keep_a_shutdown_from_the_others() {
+    let tasks = Tasks::new();
+    for name in ["a", "c"] {
+        tasks
+            .start(name, async |stopping| {
+                stopping.cancelled().await;
+                Ok(())
+            })
+            .unwrap();
+    }
+    for name in ["b", "d"] {
+        tasks.start(name, |_| pending()).unwrap();
+    }
+    let start = Instant::now();
+    let mut report = tasks.shutdown(GRACE, GRACE).await;
+    assert_eq!(start.elapsed(), GRACE);
+    report.aborted.sort();
+    assert_eq!(report.aborted, ["b".into(), "d".into()]);
+    assert_eq!(report.finished.len(), 2);
+    assert!(report.hung.is_empty());
+    let refused = tasks.start("e", async |_| Ok(()));
+    assert_eq!(refused, Err(StartError::ShutDown("e".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_tasks_that_ended_leave_nothing_listed() {
+    let tasks = Tasks::new();
+    for n in 0..10_000 {
+        tasks.start(n.to_string(), async |_| Ok(())).unwrap();
+    }
+    sleep(GRACE).await;
+    assert!(tasks.list().is_empty());
+    assert!(tasks.last_outcome("9999").is_some());
+    assert!(tasks.last_outcome("0").is_none());
+}
+
+/// Counts itself while it is alive.
+struct Alive(Arc<AtomicUsize>);
+
+impl Alive {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        assert_eq!(count.fetch_add(1, SeqCst), 0, "two are alive");
+        Self(count.clone())
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_tasks_that_replace_each_other_at_once_one_is_alive() {
+    let (tasks, count) = (Tasks::new(), Arc::new(AtomicUsize::new(0)));
+    let replacing: Vec<_> = (0..64)
+        .map(|_| {
+            let (tasks, count) = (tasks.clone(), count.clone());
+            tokio::spawn(async move {
+                let body = async move |_| {
+                    let _alive = Alive::new(&count);
+                    pending().await
+                };
+                tasks.replace("a", Duration::ZERO, body).await
+            })
+        })
+        .collect();
+    for replaced in replacing {
+        replaced.await.unwrap().unwrap();
+    }
+    assert_eq!(tasks.list().len(), 1);
+    assert!(matches!(
+        tasks.stop("a", Duration::ZERO).await,
+        Ok(Outcome::Aborted)
+    ));
+    assert_eq!(count.load(SeqCst), 0);
+}

@@ -21,6 +21,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`TaskGroup`] is for tasks that belong together: all complete, or the first failure ends them all.
+//!
 //! # Clone
 //! Clones share the tasks. Dropping the last one stops nothing: call [`Tasks::shutdown`].
 //!
@@ -33,10 +35,12 @@
 //! Errors and panics of a task are its [`Outcome`] and a `tracing` event at `warn`; its name is free
 //! again. Starting a task panics outside of a tokio runtime.
 
+mod group;
 mod outcome;
 mod registry;
 mod run;
 
+pub use group::TaskGroup;
 pub use outcome::{Ended, NotRunning, Outcome, Report, StartError, State, Status};
 pub use registry::Tasks;
 

@@ -1,3 +1,4 @@
 //! Named tasks, from outside.
 
+mod group;
 mod registry;

@@ -37,6 +37,7 @@
 
 mod group;
 mod outcome;
+mod periodic;
 mod registry;
 mod run;
 

@@ -1,4 +1,5 @@
 //! Named tasks, from outside.
 
 mod group;
+mod periodic;
 mod registry;

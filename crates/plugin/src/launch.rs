@@ -20,8 +20,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::UnixTime;
-use rustls::{ClientConfig, pki_types::CertificateDer};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use tempfile::{TempDir, TempPath};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
@@ -31,10 +30,12 @@ use self::error::Left;
 use self::instance::{ForwardedOutput, SocketFiles};
 use self::output::{LONGEST_LINE, Lines, Piece, Tail, shortened};
 use self::process::{Output, Process};
+use crate::broker::{HostBroker, Means};
 use crate::certificate::{Identity, Pinned, Role};
 use crate::cookie::Cookie;
 use crate::line::{Address, HandshakeLine};
-use crate::tls;
+use crate::serve::Place;
+use crate::tls::Tls;
 
 /// What hosts say of themselves to plugins. What this host does not say must not come from its own
 /// environment either, which another host may have written.
@@ -75,8 +76,8 @@ const ENDS_BY_ITSELF: Duration = Duration::from_millis(200);
 /// else debug); what it prints, under `mainstay_plugin::stdout`.
 ///
 /// A host that is killed can end nothing: plugins of this crate then end by themselves, within a
-/// second; those of other makes may not. What then stays is an empty `plugin-dir..` among the
-/// temporary files.
+/// second; those of other makes may not. What then stays is a `plugin-dir..` among the
+/// temporary files, empty but for the sockets of brokered connections that the host accepted.
 ///
 /// # Clone
 /// A clone is another launcher with the same settings.
@@ -326,7 +327,19 @@ impl Started {
             version = handshake.version(),
             "plugin started"
         );
+        let broker = HostBroker::new(Means {
+            place: match &address {
+                Address::Unix(_) => Place::Unix {
+                    dir: self.dir.path().to_owned(),
+                    group: None,
+                },
+                Address::Tcp(_) => Place::Tcp(0..=0),
+            },
+            tls: tls.clone(),
+        });
+        let tls = tls.map(|tls| tls.connecting);
         Ok(Instance {
+            broker,
             files: SocketFiles {
                 elsewhere: socket_elsewhere(&address, &launcher.plugins_temp_dir()),
                 dir: self.dir,
@@ -418,7 +431,7 @@ fn understand(
     line: &str,
     versions: &BTreeSet<u32>,
     identity: Option<Identity>,
-) -> Result<(HandshakeLine, Option<ClientConfig>), LaunchFailure> {
+) -> Result<(HandshakeLine, Option<Tls>), LaunchFailure> {
     let handshake: HandshakeLine = line.parse().map_err(LaunchFailure::Line)?;
     if !versions.contains(&handshake.version()) {
         return Err(LaunchFailure::Version {
@@ -438,7 +451,7 @@ fn understand(
             pinned
                 .check_use(Role::Server, UnixTime::now())
                 .map_err(rustls::Error::from)
-                .and_then(|()| tls::client_config(own, pinned))
+                .and_then(|()| Tls::new(own, pinned))
                 .map(Some)
                 .map_err(|error| LaunchFailure::Certificate(error.into()))?
         }

@@ -47,9 +47,10 @@
 //! Certificates are on P-256 and not P-521; a peer must show the one that was announced, and prove
 //! that it has the key. `Shutdown` is answered before the plugin ends. SIGTERM drains and removes
 //! the socket. A host starts each plugin in a process group and with a socket directory of its own,
-//! and passes on no `PLUGIN_*` variable that it got itself. net/rpc, multiplexing, broker and stdio
-//! streams are not there yet.
+//! and passes on no `PLUGIN_*` variable that it got itself. net/rpc, multiplexing and stdio streams
+//! are not there yet.
 
+mod broker;
 mod certificate;
 mod connection;
 mod cookie;
@@ -60,12 +61,13 @@ mod serve;
 mod tls;
 mod wire;
 
-// Broker and stdio are generated with the rest, and used when they are served.
+// Stdio is generated with the rest, and used when it is served.
 #[allow(missing_docs, unnameable_types, unreachable_pub, clippy::all, clippy::use_self, dead_code)]
 #[rustfmt::skip]
 #[path = "generated/plugin.rs"]
 mod generated;
 
+pub use broker::{Accepted, Broker, BrokerError, BrokerFailure};
 pub use connection::Connection;
 pub use cookie::{Cookie, InvalidCookie};
 pub use launch::{

@@ -152,7 +152,7 @@ impl fmt::Display for HandshakeLine {
 }
 
 impl Address {
-    fn parse(network: &str, address: &str) -> Result<Self, InvalidLine> {
+    pub(crate) fn parse(network: &str, address: &str) -> Result<Self, InvalidLine> {
         let invalid = || InvalidLine::Address(address.to_owned());
         match network {
             "unix" => Ok(Self::Unix(PathBuf::from(address))),

@@ -12,18 +12,18 @@ pub use environment::InvalidEnvironment;
 pub use error::ServeError;
 pub(crate) use health::SERVICE as HEALTH_SERVICE;
 pub use listener::Transport;
+pub(crate) use listener::{Listener, Place};
+pub(crate) use server::{ACCEPT_AGAIN, serve};
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
@@ -32,18 +32,19 @@ use self::controller::Controller;
 use self::environment::Environment;
 use self::health::PluginHealth;
 use self::host_watch::HostWatch;
-use self::listener::Listener;
 use self::server::Server;
 use self::services::Services;
-use self::stop::{Signals, Stop};
+use self::stop::{Phase, Signals, Stop};
+use crate::broker::{Broker, BrokerService, Means};
 use crate::certificate::{Identity, Pinned, Role};
 use crate::cookie::Cookie;
+use crate::generated::grpc_broker_server::GrpcBrokerServer;
 use crate::generated::grpc_controller_server::GrpcControllerServer;
 use crate::line::HandshakeLine;
-use crate::tls;
+use crate::tls::Tls;
 
 /// Upstream's hosts kill a plugin 2 s after they asked it to stop.
-const DRAIN_WITHIN: Duration = Duration::from_millis(1500);
+pub(crate) const DRAIN_WITHIN: Duration = Duration::from_millis(1500);
 
 /// How long `main` may take to end after it has served.
 const EXIT_WITHIN: Duration = Duration::from_secs(1);
@@ -69,7 +70,7 @@ const EXIT_WITHIN: Duration = Duration::from_secs(1);
 ///
 /// # What is served beside the services
 /// `grpc.health.v1.Health`, with `plugin` SERVING until the drain begins, and
-/// `plugin.GRPCController`; services of these names among the plugin's own are not reached. Their
+/// `plugin.GRPCController`, and `plugin.GRPCBroker` for the [`Broker`]; services of these names among the plugin's own are not reached. Their
 /// messages are limited to tonic's 4 MiB; limits of your own
 /// services are set on their generated servers (`KvServer::new(kv).max_decoding_message_size(..)`).
 ///
@@ -87,6 +88,7 @@ pub struct Plugin {
     transport: Transport,
     drain_within: Duration,
     watches_host: bool,
+    broker: Broker,
 }
 
 /// The services of an app protocol version were given twice.
@@ -104,7 +106,37 @@ impl Plugin {
             transport: Transport::default(),
             drain_within: DRAIN_WITHIN,
             watches_host: true,
+            broker: Broker::new(),
         }
+    }
+
+    /// As [`new`](Self::new), for services that need the [`Broker`]: to call services of the host's, or
+    /// to offer it further ones.
+    ///
+    /// ```
+    /// use mainstay_plugin::{Broker, Cookie, Plugin};
+    /// use tonic::service::Routes;
+    ///
+    /// struct Counter(Broker);
+    /// # impl Counter { fn into_routes(self) -> Routes { Routes::default() } }
+    ///
+    /// let cookie = Cookie::new("BASIC_PLUGIN", "hello")?;
+    /// let plugin = Plugin::brokered(cookie, 1, |broker| Counter(broker).into_routes());
+    /// # Ok::<_, mainstay_plugin::InvalidCookie>(())
+    /// ```
+    #[must_use]
+    pub fn brokered(cookie: Cookie, version: u32, services: impl FnOnce(Broker) -> Routes) -> Self {
+        let mut plugin = Self::new(cookie, version, Routes::default());
+        let services = services(plugin.broker.clone());
+        plugin.services.insert(version, services);
+        plugin
+    }
+
+    /// The broker, for the services of [another version](Self::with_version). Clones of a plugin have
+    /// the same one: serve one of them at a time.
+    #[must_use]
+    pub const fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     /// Serves another app protocol version too; the highest that the host knows is chosen.
@@ -201,12 +233,18 @@ impl Plugin {
         let (version, services) = self.choose(&environment.versions);
         let (tls, certificate) = match environment.certificate.clone() {
             Some(host) => {
-                let (acceptor, own) = acceptor(host).map_err(ServeError::Tls)?;
-                (Some(acceptor), Some(own))
+                let (tls, own) = mutual_tls(host).map_err(ServeError::Tls)?;
+                (Some(tls), Some(own))
             }
             None => (None, None),
         };
         let listener = Listener::bind(self.transport, &environment)?;
+        let means = Means {
+            place: Place::new(self.transport, &environment)?,
+            tls: tls.clone(),
+        };
+        // Dropped with this future, it ends what was brokered.
+        let broker = Serving(self.broker.clone());
         let signals = Signals::listen().map_err(ServeError::Process)?;
         let address = listener.address().map_err(ServeError::Announce)?;
         let line =
@@ -226,10 +264,14 @@ impl Plugin {
         let (health, status) = watch::channel(ServingStatus::Serving);
         let server = Server {
             listener,
-            tls,
+            tls: tls.map(|tls| tls.accepting),
             services: Services::new(
                 Routes::new(HealthServer::new(PluginHealth(status)))
-                    .add_service(GrpcControllerServer::new(Controller(stop.clone()))),
+                    .add_service(GrpcControllerServer::new(Controller(stop.clone())))
+                    .add_service(GrpcBrokerServer::new(BrokerService {
+                        broker: self.broker.clone(),
+                        means,
+                    })),
                 services,
             ),
             health,
@@ -239,9 +281,10 @@ impl Plugin {
         // After the watch has begun: of a host that was gone by then nobody reads this, which fails.
         announce(&line).map_err(ServeError::Announce)?;
         tracing::debug!(version, address = %line.address(), "plugin is serving");
+        let serving = async { tokio::join!(server.run(), broker.run(&stop)) };
         tokio::select! {
-            () = server.run() => {}
-            () = signals.forward(stop) => {}
+            _ = serving => {}
+            () = signals.forward(stop.clone()) => {}
         }
         Ok(watch)
     }
@@ -268,8 +311,29 @@ impl std::error::Error for DuplicateVersion {}
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// TLS that lets in this `host`, and the certificate to announce.
-fn acceptor(host: Pinned) -> Result<(TlsAcceptor, Vec<u8>), BoxError> {
+/// The broker of a plugin that serves; it ends with this.
+struct Serving(Broker);
+
+impl Serving {
+    /// Ends it when the plugin is told to stop, since its stream would else hold up the drain.
+    async fn run(&self, stop: &Stop) {
+        stop.reached(Phase::Draining).await;
+        self.0.close("the plugin is stopping");
+        tokio::select! {
+            () = self.0.finished() => {}
+            () = stop.reached(Phase::Ending) => {}
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.abort("the plugin has stopped");
+    }
+}
+
+/// TLS with nobody but this `host`, and the certificate to announce.
+fn mutual_tls(host: Pinned) -> Result<(Tls, Vec<u8>), BoxError> {
     if let Err(error) = host.check_use(Role::Client, UnixTime::now()) {
         // Upstream serves then too, and refuses every connection; here at least somebody says so.
         let error = rustls::Error::from(error);
@@ -277,8 +341,7 @@ fn acceptor(host: Pinned) -> Result<(TlsAcceptor, Vec<u8>), BoxError> {
     }
     let own = Identity::generate()?;
     let certificate = own.certificate.to_vec();
-    let config = tls::server_config(own, host)?;
-    Ok((TlsAcceptor::from(Arc::new(config)), certificate))
+    Ok((Tls::new(own, host)?, certificate))
 }
 
 /// What ends `main` may hang: a runtime waits for its blocking threads for ever.

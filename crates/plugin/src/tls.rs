@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::certificate::{Identity, Pinned, Role};
 
@@ -51,6 +53,30 @@ pub(crate) fn client_config(own: Identity, plugin: Pinned) -> Result<ClientConfi
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(config)
+}
+
+/// What one side shows and expects, whichever of the two connects.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    pub(crate) connecting: Arc<ClientConfig>,
+    pub(crate) accepting: TlsAcceptor,
+}
+
+impl Tls {
+    /// Shows `own` and talks to nobody but the holder of `peer`'s key.
+    pub(crate) fn new(own: Identity, peer: Pinned) -> Result<Self, Error> {
+        let accepting = server_config(own.clone(), peer.clone())?;
+        Ok(Self {
+            connecting: Arc::new(client_config(own, peer)?),
+            accepting: TlsAcceptor::from(Arc::new(accepting)),
+        })
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
 }
 
 /// Accepts one certificate and the signatures of its key.

@@ -47,15 +47,7 @@ pub(crate) fn pinned(identity: &Identity) -> Pinned {
     Pinned::from_der(identity.certificate.clone()).unwrap()
 }
 
-impl Identity {
-    pub(crate) fn copy(&self) -> Self {
-        Self {
-            certificate: self.certificate.clone(),
-            key: self.key.clone_key(),
-            pem: self.pem.clone(),
-        }
-    }
-}
+impl Identity {}
 
 fn check(identity: &Identity, role: Role) -> Result<(), CertificateError> {
     pinned(identity).check(&identity.certificate, role, UnixTime::now())

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::either::Either;
+use tonic::transport::{Channel, Endpoint};
+use tower::ServiceExt as _;
 use tower_service::Service;
 
 use super::error::{ConnectError, ConnectFailure};
@@ -37,12 +40,33 @@ pub struct Connector {
 pub struct Connecting(Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + Send>>);
 
 impl Connector {
-    pub(crate) fn new(address: Address, tls: Option<ClientConfig>, within: Duration) -> Self {
+    pub(crate) const fn new(
+        address: Address,
+        tls: Option<Arc<ClientConfig>>,
+        within: Duration,
+    ) -> Self {
         Self {
             address,
-            tls: tls.map(Arc::new),
+            tls,
             within,
         }
+    }
+
+    /// A channel that begins with `first` and connects anew when that is lost.
+    pub(crate) fn channel_over(&self, first: Connection) -> Channel {
+        let mut first = Some(first);
+        let connector = self.clone();
+        let connect = tower::service_fn(move |_: tonic::transport::Uri| {
+            let (first, connector) = (first.take(), connector.clone());
+            async move {
+                let connection = match first {
+                    Some(connection) => connection,
+                    None => connector.oneshot(()).await?,
+                };
+                Ok::<_, ConnectError>(TokioIo::new(connection))
+            }
+        });
+        Endpoint::from_static("http://localhost").connect_with_connector_lazy(connect)
     }
 
     /// Where the plugin listens.

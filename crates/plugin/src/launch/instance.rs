@@ -3,13 +3,12 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use rustix::process::Signal;
 use tempfile::{TempDir, TempPath};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -19,6 +18,7 @@ use super::connector::Connector;
 use super::error::{ConnectError, ConnectFailure, Left, StillRunning};
 use super::output::Tail;
 use super::process::Process;
+use crate::broker::{Broker, HostBroker};
 use crate::generated::Empty;
 use crate::generated::grpc_controller_client::GrpcControllerClient;
 use crate::serve::HEALTH_SERVICE;
@@ -42,6 +42,7 @@ pub struct Instance {
     #[expect(dead_code, reason = "kept for what they do when dropped")]
     pub(crate) files: SocketFiles,
     pub(crate) output: ForwardedOutput,
+    pub(crate) broker: HostBroker,
     pub(crate) plugin: Arc<str>,
     pub(crate) version: u32,
     pub(crate) connector: Connector,
@@ -146,11 +147,26 @@ impl Instance {
         Ok(channel.clone())
     }
 
+    /// What makes further connections between this host and the plugin, in either direction, once it
+    /// is [connected](Self::connect); that is done first. Later calls give the same broker, and open
+    /// its stream anew if that has been lost.
+    ///
+    /// # Errors
+    /// As those of [`connect`](Self::connect). A plugin that has no broker shows in the use of it.
+    ///
+    /// # Cancel safety
+    /// As that of [`connect`](Self::connect).
+    pub async fn broker(&self) -> Result<Broker, ConnectError> {
+        let channel = self.connect().await?;
+        self.broker.open(channel);
+        Ok(self.broker.broker().clone())
+    }
+
     async fn connect_first(&self) -> Result<Channel, ConnectError> {
         let connecting = async {
             // Connecting here first keeps the cause, which the channel would bury in its own.
             let first = self.connector.clone().oneshot(()).await?;
-            let channel = self.channel_over(first);
+            let channel = self.connector.channel_over(first);
             match self.check(channel.clone()).await {
                 // Only an answer of the plugin has no cause on this side.
                 Err(status) if std::error::Error::source(&status).is_some() => {
@@ -164,26 +180,13 @@ impl Instance {
         match connected
             .unwrap_or_else(|_| Err(self.failed(ConnectFailure::Timeout(self.connect_within))))
         {
-            Ok(channel) => Ok(channel),
+            Ok(channel) => {
+                // At once: some plugins wait for it.
+                self.broker.open(channel.clone());
+                Ok(channel)
+            }
             Err(error) => Err(error.with_left(self.left_so_far().await)),
         }
-    }
-
-    /// A channel that begins with `first` and connects anew when that is lost.
-    fn channel_over(&self, first: crate::Connection) -> Channel {
-        let mut first = Some(first);
-        let connector = self.connector.clone();
-        let connect = tower::service_fn(move |_: tonic::transport::Uri| {
-            let (first, connector) = (first.take(), connector.clone());
-            async move {
-                let connection = match first {
-                    Some(connection) => connection,
-                    None => connector.oneshot(()).await?,
-                };
-                Ok::<_, ConnectError>(TokioIo::new(connection))
-            }
-        });
-        Endpoint::from_static("http://localhost").connect_with_connector_lazy(connect)
     }
 
     /// Asks the plugin for its health, over the channel of [`connect`](Self::connect).
@@ -274,8 +277,9 @@ impl Instance {
     async fn shutdown(&self) -> Result<(), ConnectError> {
         // Not over the channel: that may be busy, or about to notice that its connection is lost.
         let connection = self.connector.clone().oneshot(()).await?;
-        let channel = self.channel_over(connection);
+        let channel = self.connector.channel_over(connection);
         let _ = GrpcControllerClient::new(channel).shutdown(Empty {}).await;
+        self.broker.close();
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener as StdTcpListener};
@@ -30,6 +31,15 @@ pub enum Transport {
     Tcp,
 }
 
+/// Where listeners are bound: the plugin's own, and those of brokered connections.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// A fresh socket in `dir`, to which `group` may connect too.
+    Unix { dir: PathBuf, group: Option<u32> },
+    /// The first port of 127.0.0.1 that is free; `0..=0` leaves it to the system.
+    Tcp(RangeInclusive<u16>),
+}
+
 /// A bound listener; its socket file goes when it is dropped.
 #[derive(Debug)]
 pub(crate) enum Listener {
@@ -37,59 +47,85 @@ pub(crate) enum Listener {
     Tcp(TcpListener),
 }
 
+impl Place {
+    /// What the host wants of a plugin that listens in this way.
+    pub(crate) fn new(transport: Transport, environment: &Environment) -> Result<Self, ServeError> {
+        match transport {
+            Transport::Unix => {
+                let dir = environment.socket_dir.clone();
+                Ok(Self::Unix {
+                    dir: dir.unwrap_or_else(std::env::temp_dir),
+                    group: environment.socket_group.as_deref().map(gid).transpose()?,
+                })
+            }
+            Transport::Tcp => Ok(Self::Tcp(environment.ports.clone()?)),
+        }
+    }
+
+    /// A new listener there.
+    pub(crate) fn bind(&self) -> io::Result<Listener> {
+        match self {
+            Self::Unix { dir, group } => unix(dir, *group),
+            Self::Tcp(ports) => tcp(ports.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix { dir, .. } => write!(f, "a unix socket in {}", dir.display()),
+            Self::Tcp(ports) => {
+                write!(
+                    f,
+                    "a port of 127.0.0.1 in {}..={}",
+                    ports.start(),
+                    ports.end()
+                )
+            }
+        }
+    }
+}
+
+fn unix(dir: &Path, group: Option<u32>) -> io::Result<Listener> {
+    // The other side may have another working directory, and it gets the path as written.
+    let dir = std::path::absolute(dir)?;
+    let (listener, path) = tempfile::Builder::new()
+        .prefix("plugin")
+        .rand_bytes(10)
+        .make_in(&dir, |path| UnixListener::bind(path))?
+        .into_parts();
+    if let Some(gid) = group {
+        std::os::unix::fs::chown(&path, None, Some(gid))?;
+        fs::set_permissions(&path, Permissions::from_mode(0o660))?;
+    }
+    Ok(Listener::Unix(listener, path))
+}
+
+fn tcp(ports: RangeInclusive<u16>) -> io::Result<Listener> {
+    let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
+    for port in ports {
+        match StdTcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => {
+                listener.set_nonblocking(true)?;
+                return Ok(Listener::Tcp(TcpListener::from_std(listener)?));
+            }
+            Err(error) => taken = error,
+        }
+    }
+    Err(taken)
+}
+
 impl Listener {
     pub(crate) fn bind(
         transport: Transport,
         environment: &Environment,
     ) -> Result<Self, ServeError> {
-        match transport {
-            Transport::Unix => Self::unix(environment),
-            Transport::Tcp => Self::tcp(environment.ports.clone()?),
-        }
-    }
-
-    fn unix(environment: &Environment) -> Result<Self, ServeError> {
-        let dir = environment
-            .socket_dir
-            .clone()
-            .unwrap_or_else(std::env::temp_dir);
-        let failed = |source| ServeError::Listen {
-            place: format!("a unix socket in {}", dir.display()),
+        let place = Place::new(transport, environment)?;
+        place.bind().map_err(|source| ServeError::Listen {
+            place: place.to_string(),
             source,
-        };
-        // The host may have another working directory, and it gets the path as written.
-        let dir = std::path::absolute(&dir).map_err(failed)?;
-        let group = environment.socket_group.as_deref().map(gid).transpose()?;
-        let (listener, path) = tempfile::Builder::new()
-            .prefix("plugin")
-            .rand_bytes(10)
-            .make_in(&dir, |path| UnixListener::bind(path))
-            .map_err(failed)?
-            .into_parts();
-        if let Some(gid) = group {
-            std::os::unix::fs::chown(&path, None, Some(gid))
-                .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o660)))
-                .map_err(failed)?;
-        }
-        Ok(Self::Unix(listener, path))
-    }
-
-    fn tcp(ports: RangeInclusive<u16>) -> Result<Self, ServeError> {
-        let failed = |source| ServeError::Listen {
-            place: format!("a port of 127.0.0.1 in {}..={}", ports.start(), ports.end()),
-            source,
-        };
-        let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
-        for port in ports.clone() {
-            match StdTcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-                Ok(listener) => {
-                    listener.set_nonblocking(true).map_err(failed)?;
-                    return Ok(Self::Tcp(TcpListener::from_std(listener).map_err(failed)?));
-                }
-                Err(error) => taken = error,
-            }
-        }
-        Err(failed(taken))
+        })
     }
 
     pub(crate) fn address(&self) -> io::Result<Address> {

@@ -1,15 +1,20 @@
+use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http2;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tonic::body::Body;
 use tonic_health::pb::health_check_response::ServingStatus;
+use tower_service::Service;
 
 use super::listener::Listener;
 use super::services::Services;
@@ -21,7 +26,7 @@ use crate::tls;
 const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Accepting fails at once and again while no descriptor is free; this keeps it from spinning.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// How many calls a host may take back before they were looked at. Meant against strangers, the
 /// default of 20 ends the connection of a host that drops a burst of calls.
@@ -76,12 +81,19 @@ impl Server {
     }
 }
 
-async fn serve(
+/// Serves one connection; when the sender of `draining` goes, it finishes the calls under way.
+pub(crate) async fn serve<S>(
     socket: Socket,
     tls: Option<TlsAcceptor>,
-    services: Services,
+    services: S,
     mut draining: watch::Receiver<()>,
-) {
+) where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+{
     let connection: Connection = match tls {
         None => socket.into(),
         Some(tls) => tokio::select! {

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_stream::StreamExt as _;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -25,6 +26,7 @@ use super::*;
 use crate::certificate::tests::{as_upstream, expired, named_otherwise, pinned};
 use crate::generated::Empty;
 use crate::generated::grpc_controller_client::GrpcControllerClient;
+use crate::tls;
 
 /// A server in this process, as `Plugin::run` makes one.
 struct Running {
@@ -36,6 +38,11 @@ struct Running {
 }
 
 const FOREVER: Duration = Duration::from_secs(3600);
+
+fn acceptor(host: Pinned) -> Result<(TlsAcceptor, Vec<u8>), BoxError> {
+    let (tls, certificate) = mutual_tls(host)?;
+    Ok((tls.accepting, certificate))
+}
 
 fn run(tls: Option<TlsAcceptor>, drain_within: Duration) -> Running {
     let dir = tempfile::tempdir().unwrap();

@@ -95,7 +95,7 @@ async fn the_two_that_know_each_other_meet() {
         (as_upstream(), generate()),
         (generate(), as_upstream()),
     ] {
-        let server = server_config(plugin.copy(), pinned(&host)).unwrap();
+        let server = server_config(plugin.clone(), pinned(&host)).unwrap();
         let client = client_config(host, pinned(&plugin)).unwrap();
         let (served, called) = meet(server, client).await;
         served.unwrap();
@@ -137,7 +137,7 @@ async fn the_right_certificate_with_the_wrong_key_is_refused_on_both_sides() {
             .with_custom_certificate_verifier(Arc::new(Pin::new(pinned(&plugin))))
             .with_client_cert_resolver(Arc::new(Impostor::new(&host)));
         impostor.alpn_protocols = vec![ALPN.to_vec()];
-        let server = server_config(plugin.copy(), pinned(&host)).unwrap();
+        let server = server_config(plugin.clone(), pinned(&host)).unwrap();
         assert_refused(meet(server, impostor).await.0, "BadSignature");
 
         let mut impostor = ServerConfig::builder_with_provider(provider())
@@ -159,17 +159,17 @@ async fn a_known_certificate_that_is_no_good_is_refused_on_both_sides() {
         (named_otherwise(), "elsewhere"),
     ];
     for (identity, reason) in cases {
-        assert_refused(server_meets(&identity, identity.copy()).await, reason);
-        assert_refused(client_meets(&identity, identity.copy()).await, reason);
+        assert_refused(server_meets(&identity, identity.clone()).await, reason);
+        assert_refused(client_meets(&identity, identity.clone()).await, reason);
     }
     let server_only = for_nothing_but(ExtendedKeyUsagePurpose::ServerAuth);
     assert_refused(
-        server_meets(&server_only, server_only.copy()).await,
+        server_meets(&server_only, server_only.clone()).await,
         "InvalidPurpose",
     );
     let client_only = for_nothing_but(ExtendedKeyUsagePurpose::ClientAuth);
     assert_refused(
-        client_meets(&client_only, client_only.copy()).await,
+        client_meets(&client_only, client_only.clone()).await,
         "InvalidPurpose",
     );
 }

@@ -24,8 +24,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The layers, from the outside in, each to be left out or replaced: deadline, concurrency limit,
-//! retries within a budget, (a lease of an instance,) circuit breaker, timeout of the attempt. So a
+//! The layers, from the outside in, each to be left out or replaced: context and deadline, cache of answers,
+//! concurrency limit, retries within a budget, (a lease of an instance,) circuit breaker, timeout of the attempt. So a
 //! queue is nobody's fault: the clocks of breaker and attempt begin when there is an instance. A refusal
 //! is not tried again. [`Stack`] has a table of the knobs and their defaults, [`Supervisor`] another.
 //!
@@ -50,6 +50,7 @@
 //! | a deadline, or the timeout of the last attempt | DEADLINE_EXCEEDED |
 //! | an answer that ends without a status | UNKNOWN, or what its HTTP status says |
 //! | a request whose own body fails | that status |
+//! | a load of the [cache](AnswerCache) that panics | INTERNAL |
 //!
 //! # Clone
 //! Services and handles are cheap to clone, and clones share what there is to share.
@@ -61,7 +62,9 @@
 //! Outside of tokio's runtime with its time and IO enabled. A panic of the caller's request body is a failure
 //! of that call.
 
+mod answers;
 mod body;
+mod by_name;
 mod cause;
 mod connection;
 mod deadline;
@@ -80,6 +83,7 @@ mod snapshot;
 mod stack;
 mod status;
 
+pub use answers::AnswerCache;
 pub use cause::{find_cause, is_caused_by};
 pub use deadline::Expired;
 pub use instances::{
@@ -95,4 +99,6 @@ pub use stack::{Call, Calls, InvalidStack, Stack, Stacked};
 pub use mainstay_circuit_breaker as circuit_breaker;
 pub use mainstay_conn_pool as conn_pool;
 pub use mainstay_plugin as plugin;
+pub use mainstay_request_context as request_context;
 pub use mainstay_retry_backoff as retry_backoff;
+pub use mainstay_ttl_cache as ttl_cache;

@@ -5,13 +5,14 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use prost_types::method_options::IdempotencyLevel;
 
+use crate::by_name::ByName;
+
 /// What is known of the methods that are called: their shapes, and which can be called again.
 ///
 /// A request does not say it. What is not known is taken for a stream both ways that must not be
 /// called twice; that is always right, and has the fewest retries.
 #[derive(Clone, Debug, Default)]
-// In the order of their names: to find one among a few costs less than to hash its name.
-pub struct Methods(Vec<(Box<str>, Method)>);
+pub struct Methods(ByName<Method>);
 
 /// What is known of one method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Methods {
                         streams_responses: method.server_streaming(),
                         idempotent: level != IdempotencyLevel::IdempotencyUnknown,
                     };
-                    self.insert(&name, method);
+                    self.0.insert(&name, method);
                 }
             }
         }
@@ -68,7 +69,7 @@ impl Methods {
     /// forgotten.
     #[must_use]
     pub fn with_method(mut self, name: &str, method: Method) -> Self {
-        self.insert(name.trim_start_matches('/'), method);
+        self.0.insert(name, method);
         self
     }
 
@@ -83,24 +84,7 @@ impl Methods {
     /// before, as with a server behind a prefix, is not looked at.
     #[must_use]
     pub fn get(&self, path: &str) -> Method {
-        let known = self.find(path.strip_prefix('/').unwrap_or(path));
-        let known = known.or_else(|_| {
-            let method = path.rfind('/').unwrap_or(0);
-            let start = path[..method].rfind('/').map_or(0, |it| it + 1);
-            self.find(&path[start..])
-        });
-        known.map_or(Method::UNKNOWN, |at| self.0[at].1)
-    }
-
-    fn insert(&mut self, name: &str, method: Method) {
-        match self.find(name) {
-            Ok(at) => self.0[at].1 = method,
-            Err(at) => self.0.insert(at, (name.into(), method)),
-        }
-    }
-
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(it, _)| (**it).cmp(name))
+        self.0.get(path).copied().unwrap_or(Method::UNKNOWN)
     }
 }
 

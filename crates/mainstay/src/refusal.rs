@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mainstay_circuit_breaker::Open;
 use mainstay_conn_pool::{BackendDown, Closed, TimedOut};
+use mainstay_ttl_cache::{Panicked, RefreshTimedOut};
 use tonic::Status;
 use tonic::metadata::MetadataValue;
 
@@ -28,13 +29,15 @@ pub(crate) struct Refusal {
 
 type Row = fn(&(dyn Error + 'static)) -> Option<Refusal>;
 
-const TABLE: [Row; 6] = [
+const TABLE: [Row; 8] = [
     |error| row::<Open>(error, |it| (Code::Unavailable, it.retry_after())),
     |error| row::<Full>(error, |_| (Code::ResourceExhausted, None)),
     |error| row::<Expired>(error, |_| (Code::DeadlineExceeded, None)),
     |error| row::<BackendDown>(error, |it| (Code::Unavailable, Some(it.retry_in()))),
     |error| row::<TimedOut>(error, |_| (Code::Unavailable, None)),
     |error| row::<Closed>(error, |_| (Code::Unavailable, None)),
+    |error| row::<Panicked>(error, |_| (Code::Internal, None)),
+    |error| row::<RefreshTimedOut>(error, |_| (Code::DeadlineExceeded, None)),
 ];
 
 /// What the caller is told, if an error is, or comes from, a refusal of ours.

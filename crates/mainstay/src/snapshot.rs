@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use mainstay_circuit_breaker as circuit_breaker;
+use mainstay_ttl_cache as ttl_cache;
 
 use crate::instances::InstancesSnapshot;
 use crate::limit::LimitSnapshot;
@@ -12,8 +13,10 @@ use crate::stack::Calls;
 pub struct Snapshot {
     /// The name of the stack.
     pub name: Option<Arc<str>>,
-    /// What the calls through it came to.
+    /// What the calls through it came to. Those that the cache has answered are not among them.
     pub calls: Calls,
+    /// The cache of answers, if there is one.
+    pub cache: Option<ttl_cache::Snapshot>,
     /// The limit of calls at a time, if there is one.
     pub limit: Option<LimitSnapshot>,
     /// How many bytes of requests are kept at the moment, to be sent again if need be.

@@ -1,12 +1,16 @@
 //! Everything that stands between a generated client and a service, in one value.
 
 mod attempt;
+mod cached;
 mod call;
+mod context;
 mod counts;
 mod head;
 mod service;
 mod timer;
+mod with;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,6 +22,7 @@ use mainstay_retry_backoff::{Budget, ExponentialBackoff, GrpcThrottle, Plan};
 use tokio::time::Instant;
 use tower_layer::Layer;
 
+use crate::answers::AnswerCache;
 use crate::body::Memory;
 use crate::deadline::{Deadline, Said};
 use crate::instances::Instances;
@@ -27,6 +32,8 @@ use crate::method::{Method, Methods};
 use crate::outcome::Code;
 use crate::snapshot::Snapshot;
 
+use self::context::Contexts;
+
 pub use counts::Calls;
 pub use service::{Call, Stacked};
 
@@ -34,7 +41,9 @@ pub use service::{Call, Stacked};
 ///
 /// | layer | to set | by default |
 /// |---|---|---|
+/// | context: id, trace and deadline of the request that is served | [`with_context`](Self::with_context) | carried on, if there is one |
 /// | deadline of calls that bring none | [`with_timeout`](Self::with_timeout) | 30 s, streams of answers none |
+/// | cache of answers | [`with_cache`](Self::with_cache) | none |
 /// | calls at a time | [`with_concurrency_limit`](Self::with_concurrency_limit) | not limited |
 /// | retries, within a budget | [`with_retries`](Self::with_retries) | up to 5 attempts, gRPC's throttle |
 /// | (a lease, if the service is [`Instances`]) | | |
@@ -42,7 +51,7 @@ pub use service::{Call, Stacked};
 /// | time for each attempt | [`with_attempt_timeout`](Self::with_attempt_timeout) | not limited |
 ///
 /// It is a [`Layer`] for any service of gRPC requests: [`Instances`] of a plugin, or a tonic channel.
-/// Clones, and all services that it makes, share the circuit, the budget, the limits and the numbers
+/// Clones, and all services that it makes, share the cache, the circuit, the budget, the limits and the numbers
 /// of its [`snapshot`](Self::snapshot).
 ///
 /// What is tried again: a call that provably was not processed, whatever its method; and one that may
@@ -51,8 +60,10 @@ pub use service::{Call, Stacked};
 #[must_use]
 pub struct Stack<B = ExponentialBackoff, G = GrpcThrottle> {
     methods: Arc<Methods>,
+    context: Contexts,
     name: Option<Arc<str>>,
     timeout: Option<Duration>,
+    cache: Option<AnswerCache>,
     limit: Option<ConcurrencyLimit>,
     retries: Option<Plan<B, G>>,
     codes: Codes,
@@ -66,8 +77,8 @@ pub struct Stack<B = ExponentialBackoff, G = GrpcThrottle> {
 }
 
 /// A value that no stack can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidStack(&'static str);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidStack(Cow<'static, str>);
 
 /// As grpc-java has it.
 const RECORD: usize = 1 << 20;
@@ -98,7 +109,9 @@ impl Stack {
         Self {
             methods: Arc::new(methods),
             name: None,
+            context: Contexts::Inherited,
             timeout: Some(TIMEOUT),
+            cache: None,
             limit: None,
             retries: Some(Plan::new(ATTEMPTS).with_budget(throttle)),
             codes: Codes::new(&[Code::Unavailable]),
@@ -114,115 +127,6 @@ impl Stack {
 }
 
 impl<B, G> Stack<B, G> {
-    /// A name for its events and snapshots. The circuit has one of its own.
-    pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// How long a call may take whose request brings no `grpc-timeout`, if its method gives one
-    /// answer. A stream of answers has no end that would suit all, and gets none.
-    ///
-    /// A stream that has a deadline fails when it is read after that; one that is neither read nor dropped
-    /// keeps what it holds.
-    ///
-    /// Methods that are not known count as streams.
-    ///
-    /// # Errors
-    /// If it is zero.
-    pub fn with_timeout(mut self, timeout: Duration) -> Result<Self, InvalidStack> {
-        if timeout.is_zero() {
-            return Err(InvalidStack("the time of a call must not be zero"));
-        }
-        self.timeout = Some(timeout);
-        Ok(self)
-    }
-
-    /// A call takes as long as it takes, unless its request brings a `grpc-timeout`.
-    pub const fn without_timeout(mut self) -> Self {
-        self.timeout = None;
-        self
-    }
-
-    /// At most so many calls at a time.
-    pub fn with_concurrency_limit(mut self, limit: ConcurrencyLimit) -> Self {
-        self.limit = Some(limit);
-        self
-    }
-
-    /// How often, when and within which budget calls are tried again. What never left is sent again
-    /// on the last attempt too, whatever the plan says about that.
-    pub fn with_retries<C, H>(self, plan: Plan<C, H>) -> Stack<C, H> {
-        self.with_plan(Some(plan.with_transparent_retries()))
-    }
-
-    /// What retries are paid from, in place of gRPC's throttle with 10 tokens, of which a success earns a
-    /// tenth; the attempts are as many as before. That throttle affords about five failures at a time,
-    /// which is few where many calls may fail together: with a short
-    /// [time for an attempt](Self::with_attempt_timeout), for instance.
-    ///
-    /// Without retries it does nothing.
-    pub fn with_budget<H: Budget>(mut self, budget: H) -> Stack<B, H> {
-        let retries = self.retries.take();
-        self.with_plan(retries.map(|plan| plan.with_budget(budget)))
-    }
-
-    /// Each call is sent once, even if it provably was not processed.
-    pub fn without_retries(self) -> Self {
-        self.with_plan(None)
-    }
-
-    /// The codes after which a call of an idempotent method is tried again, in place of UNAVAILABLE.
-    pub fn with_retryable_codes(mut self, codes: &[tonic::Code]) -> Self {
-        let codes: Vec<_> = codes.iter().copied().map(crate::status::code).collect();
-        self.codes = Codes::new(&codes);
-        self
-    }
-
-    /// A circuit breaker with other rules, or one that is shared with others.
-    ///
-    /// A call is a probe until its end. So a half-open circuit should let a few through where some are
-    /// streams that go on for long; by default it is three, of which one must succeed.
-    pub fn with_circuit(mut self, circuit: impl Into<Circuit>) -> Self {
-        self.circuit = Some(circuit.into());
-        self
-    }
-
-    /// No circuit breaker.
-    pub fn without_circuit(mut self) -> Self {
-        self.circuit = None;
-        self
-    }
-
-    /// How long one attempt may take, from when it has a connection to its answer: the whole answer
-    /// of methods that give one message, the headers of others.
-    ///
-    /// # Errors
-    /// If it is zero.
-    pub fn with_attempt_timeout(mut self, timeout: Duration) -> Result<Self, InvalidStack> {
-        if timeout.is_zero() {
-            return Err(InvalidStack("the time of an attempt must not be zero"));
-        }
-        self.attempt_timeout = Some(timeout);
-        Ok(self)
-    }
-
-    /// How much of a request is kept for another attempt, in bytes: of one call (1 MiB by default), and
-    /// of all together (16 MiB). A call that sends more goes on, but is not tried again.
-    pub fn with_request_memory(mut self, of_one: usize, of_all: usize) -> Self {
-        self.record = of_one;
-        self.memory = Memory::new(of_all);
-        self
-    }
-
-    /// How much of the answer of a method that gives one message is kept until its end, in bytes, and as
-    /// much again for what it takes to keep it: 4 MiB by default, as tonic's clients take no more. A larger one goes to the caller as it comes, and is
-    /// not tried again.
-    pub const fn with_answer_memory(mut self, of_one: usize) -> Self {
-        self.hold = of_one;
-        self
-    }
-
     /// The circuit, to command it or to follow its changes.
     #[must_use]
     pub const fn circuit(&self) -> Option<&Circuit> {
@@ -252,6 +156,7 @@ impl<B, G> Stack<B, G> {
         Snapshot {
             name: self.name.clone(),
             calls: self.counts.snapshot(),
+            cache: self.cache.as_ref().map(AnswerCache::snapshot),
             limit: self.limit.as_ref().map(ConcurrencyLimit::snapshot),
             requests_kept: self.memory.used(),
             circuit: self.circuit.as_ref().map(Circuit::snapshot),
@@ -272,29 +177,11 @@ impl<B, G> Stack<B, G> {
             }
         }
     }
-
-    fn with_plan<C, H>(self, retries: Option<Plan<C, H>>) -> Stack<C, H> {
-        Stack {
-            methods: self.methods,
-            name: self.name,
-            timeout: self.timeout,
-            limit: self.limit,
-            retries,
-            codes: self.codes,
-            circuit: self.circuit,
-            attempt_timeout: self.attempt_timeout,
-            record: self.record,
-            memory: self.memory,
-            hold: self.hold,
-            counts: self.counts,
-            instances: self.instances,
-        }
-    }
 }
 
 impl fmt::Display for InvalidStack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 
@@ -319,6 +206,8 @@ impl<B: Clone, G: Clone> Clone for Stack<B, G> {
             methods: Arc::clone(&self.methods),
             name: self.name.clone(),
             timeout: self.timeout,
+            context: self.context.clone(),
+            cache: self.cache.clone(),
             limit: self.limit.clone(),
             retries: self.retries.clone(),
             codes: self.codes,

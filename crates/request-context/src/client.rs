@@ -91,6 +91,23 @@ impl<S> Layer<S> for ClientContextLayer {
     }
 }
 
+impl<S> ClientContext<S> {
+    /// The service below.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service below. Calls made with it say nothing of the context.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service below.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
 impl Settings {
     /// That of the call: what the request itself says counts, the deadline only if it is earlier.
     fn context<B>(&self, request: &Request<B>, now: Instant) -> RequestContext {

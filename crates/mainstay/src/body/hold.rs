@@ -51,7 +51,7 @@ pub(crate) struct Held<B> {
 }
 
 #[derive(Debug)]
-enum Then<B> {
+pub(super) enum Then<B> {
     /// The rest, as it comes.
     Body(B),
     Trailers(HeaderMap),
@@ -73,7 +73,18 @@ impl<B> Hold<B> {
     }
 }
 
+/// Whether so many bytes in so many frames are above a limit, by themselves or by what it takes to keep
+/// them.
+pub(super) fn is_above(limit: usize, size: usize, frames: usize) -> bool {
+    let overhead = frames.saturating_mul(size_of::<Bytes>());
+    size > limit || overhead > limit.max(OVERHEAD)
+}
+
 impl<B> Held<B> {
+    pub(super) const fn new(chunks: Chunks, then: Then<B>) -> Self {
+        Self { chunks, then }
+    }
+
     /// The body of an answer of which nothing was kept.
     pub(crate) fn nothing_of(body: B) -> Self {
         Self {
@@ -102,8 +113,7 @@ where
                     this.size = this.size.saturating_add(chunk.len());
                     this.frames += 1;
                     this.chunks.push(chunk);
-                    let overhead = this.frames.saturating_mul(size_of::<Bytes>());
-                    if this.size > this.limit || overhead > this.limit.max(OVERHEAD) {
+                    if is_above(this.limit, this.size, this.frames) {
                         break (None, None);
                     }
                 }

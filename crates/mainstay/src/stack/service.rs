@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use mainstay_request_context::ClientContext;
+use mainstay_request_context::future::ResponseFuture;
 use mainstay_retry_backoff::{Budget, ExponentialBackoff, GrpcThrottle};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::StdError as BoxError;
+use tower_layer::Layer as _;
 use tower_service::Service;
 
-use super::{Stack, call};
+use super::{Stack, cached, call};
 use crate::snapshot::Snapshot;
 
 /// A gRPC service with a [`Stack`] around it; generated clients work on it as on a channel.
@@ -34,30 +37,45 @@ use crate::snapshot::Snapshot;
 ///
 /// # Panics
 /// Outside of tokio's runtime. A panic of the service, or of a budget of yours, goes on to the caller, and
-/// nothing is left of the call.
+/// nothing is left of the call; of a method whose answers are [kept](crate::AnswerCache) it is INTERNAL to
+/// all who wait.
 pub struct Stacked<S, B = ExponentialBackoff, G = GrpcThrottle> {
+    calls: ClientContext<WithoutContext<S, B, G>>,
+}
+
+/// The layers below the context.
+struct WithoutContext<S, B, G> {
     stack: Arc<Stack<B, G>>,
     service: S,
 }
 
 /// The future of a [`Stacked`] service.
 #[must_use = "futures do nothing unless polled"]
-pub struct Call(Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>);
+pub struct Call(Either);
+
+enum Either {
+    InContext(ResponseFuture<Boxed>),
+    Without(Boxed),
+}
+
+type Boxed = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
 impl<S, B, G> Stacked<S, B, G> {
-    pub(super) const fn new(stack: Arc<Stack<B, G>>, service: S) -> Self {
-        Self { stack, service }
+    pub(super) fn new(stack: Arc<Stack<B, G>>, service: S) -> Self {
+        let layer = stack.context.layer();
+        let calls = layer.layer(WithoutContext { stack, service });
+        Self { calls }
     }
 
     /// The stack that is around the service.
     pub fn stack(&self) -> &Stack<B, G> {
-        &self.stack
+        &self.calls.get_ref().stack
     }
 
     /// What has come through the stack, and how its layers are.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.stack.snapshot()
+        self.stack().snapshot()
     }
 }
 
@@ -80,8 +98,41 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Call {
-        let stack = Arc::clone(&self.stack);
-        Call(Box::pin(call::run(stack, self.service.clone(), request)))
+        Call(if self.stack().context.is_wanted() {
+            Either::InContext(self.calls.call(request))
+        } else {
+            Either::Without(self.calls.get_mut().call(request))
+        })
+    }
+}
+
+impl<S, R, B, G> Service<Request<Body>> for WithoutContext<S, B, G>
+where
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    R: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    B: IntoIterator<Item = Duration> + Clone + Send + Sync + 'static,
+    B::IntoIter: Send,
+    G: Budget + Clone + Send + Sync + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = Boxed;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Boxed {
+        let (stack, service) = (Arc::clone(&self.stack), self.service.clone());
+        if let Some(cache) = &self.stack.cache
+            && let Some(rule) = cache.rule(request.uri().path(), request.headers())
+        {
+            let (cache, rule) = (cache.clone(), Arc::clone(rule));
+            return Box::pin(cached::run(stack, cache, rule, service, request));
+        }
+        Box::pin(call::run(stack, service, request))
     }
 }
 
@@ -89,11 +140,22 @@ impl Future for Call {
     type Output = Result<Response<Body>, Status>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.get_mut().0.as_mut().poll(cx)
+        match &mut self.get_mut().0 {
+            Either::InContext(call) => Pin::new(call).poll(cx),
+            Either::Without(call) => call.as_mut().poll(cx),
+        }
     }
 }
 
 impl<S: Clone, B, G> Clone for Stacked<S, B, G> {
+    fn clone(&self) -> Self {
+        Self {
+            calls: self.calls.clone(),
+        }
+    }
+}
+
+impl<S: Clone, B, G> Clone for WithoutContext<S, B, G> {
     fn clone(&self) -> Self {
         Self {
             stack: Arc::clone(&self.stack),
@@ -105,8 +167,8 @@ impl<S: Clone, B, G> Clone for Stacked<S, B, G> {
 impl<S: fmt::Debug, B, G> fmt::Debug for Stacked<S, B, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stacked")
-            .field("stack", &self.stack)
-            .field("service", &self.service)
+            .field("stack", self.stack())
+            .field("service", &self.calls.get_ref().service)
             .finish()
     }
 }

@@ -28,7 +28,9 @@ use crate::deadline::Expired;
 use crate::limit::Full as LimitFull;
 use crate::method::{Method, Methods};
 
+mod cache;
 mod channel;
+mod context;
 mod deadlines;
 mod faults;
 mod limits;

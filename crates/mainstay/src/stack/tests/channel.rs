@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use hyper_util::rt::TokioIo;
+use mainstay_ttl_cache::{Limits, Ttl};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint, Server};
@@ -10,6 +11,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::*;
+use crate::answers::AnswerCache;
 
 const CHECK: &str = "grpc.health.v1.Health/Check";
 
@@ -66,4 +68,26 @@ async fn a_generated_client_works_over_a_channel_whose_server_goes_and_comes() {
     }
     let calls = stack.snapshot().calls;
     assert_eq!((calls.succeeded, calls.failed), (30, 3));
+}
+
+#[tokio::test]
+async fn a_generated_client_is_answered_by_the_cache_when_nobody_serves_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let ttl = Ttl::new(ms(3_600_000)).unwrap();
+    let cache = AnswerCache::new(1 << 20, Limits::new(10).unwrap()).unwrap();
+    let stack = Stack::new(Methods::new())
+        .with_cache(cache.with_method(CHECK, ttl))
+        .unwrap();
+    let mut client = HealthClient::new(stack.layer(channel(&path)));
+    let server = serve(&path);
+    let first = client.check(HealthCheckRequest::default()).await.unwrap();
+    server.shutdown_background();
+    let kept = client.check(HealthCheckRequest::default()).await.unwrap();
+    assert_eq!(kept.get_ref(), first.get_ref());
+    let of_other = HealthCheckRequest {
+        service: "other".into(),
+    };
+    client.check(of_other).await.unwrap_err();
+    assert_eq!(stack.snapshot().cache.unwrap().hits, 1);
 }

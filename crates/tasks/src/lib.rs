@@ -28,8 +28,8 @@
 //!
 //! # Cancel safety
 //! A dropped [`Tasks::stop`], [`Tasks::replace`] or [`Tasks::shutdown`] loses no task: what was asked to
-//! stop stays asked and listed, and can be stopped again. Only the abort at the end of the grace is
-//! then nobody's to do.
+//! stop stays asked and listed, and is aborted after the grace all the same. Of a dropped
+//! [`Tasks::replace`] the new task is not started.
 //!
 //! # Errors and panics
 //! Errors and panics of a task are its [`Outcome`] and a `tracing` event at `warn`; its name is free
@@ -40,6 +40,7 @@ mod outcome;
 mod periodic;
 mod registry;
 mod run;
+mod sync;
 
 pub use group::TaskGroup;
 pub use outcome::{Ended, NotRunning, Outcome, Report, StartError, State, Status};

@@ -1,16 +1,16 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::BoxError;
 use crate::outcome::{Ended, NotRunning, Outcome, Report, StartError, State, Status};
 use crate::run::Run;
+use crate::sync::{AbortHandle, JoinHandle, Mutex, MutexGuard, spawn, timeout_at};
 
 /// How many outcomes are remembered.
 const HISTORY: usize = 128;
@@ -33,6 +33,33 @@ struct Entry {
     stopping: CancellationToken,
     end: watch::Receiver<Option<Outcome>>,
     abort: Abort,
+}
+
+impl Entry {
+    fn ask(&self, name: &Arc<str>) -> Asked {
+        self.stopping.cancel();
+        Asked {
+            name: name.clone(),
+            end: self.end.clone(),
+        }
+    }
+}
+
+/// A task that was asked to stop: this one, and no later one of its name.
+#[derive(Clone)]
+struct Asked {
+    name: Arc<str>,
+    end: watch::Receiver<Option<Outcome>>,
+}
+
+impl Asked {
+    async fn ended(&mut self) -> Outcome {
+        // The sender sends before it is dropped; without it the task is gone all the same.
+        match self.end.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Outcome::Aborted),
+            Err(_) => Outcome::Aborted,
+        }
+    }
 }
 
 /// A task is listed before it is spawned, so it can be aborted before it has a handle.
@@ -98,65 +125,90 @@ impl Tasks {
         }
     }
 
-    /// Cancels the task's token, waits for `grace`, then aborts it, and returns when it has ended. A task
-    /// that blocks its thread is waited for as long as it does.
+    /// Cancels the task's token, aborts it if it is alive after `grace`, and returns when it has ended. A
+    /// task that blocks its thread is waited for as long as it does.
     ///
     /// # Errors
     /// If none of this name is alive.
+    ///
+    /// # Cancel safety
+    /// The task is aborted after the grace whether or not anybody still waits.
     pub async fn stop(&self, name: &str, grace: Duration) -> Result<Outcome, NotRunning> {
-        let mut end = {
+        let mut asked = {
             let registry = self.lock();
-            let entry = registry
-                .alive
-                .get(name)
-                .ok_or_else(|| NotRunning(name.into()))?;
-            entry.stopping.cancel();
-            entry.end.clone()
+            let alive = registry.alive.get_key_value(name);
+            let (name, entry) = alive.ok_or_else(|| NotRunning(name.into()))?;
+            entry.ask(name)
         };
-        if let Ok(outcome) = timeout(grace, ended(&mut end)).await {
-            return Ok(outcome);
-        }
-        self.abort(name, &end);
-        Ok(ended(&mut end).await)
+        let forced = CancellationToken::new();
+        self.abort_after(vec![asked.clone()], Instant::now() + grace, forced);
+        Ok(asked.ended().await)
     }
 
     /// Refuses new tasks, cancels all at once, aborts those alive after `grace`, and waits for these up
     /// to `hang` more. Call it again to wait for those that hung.
+    ///
+    /// # Cancel safety
+    /// The tasks are aborted after the grace whether or not anybody still waits.
     pub async fn shutdown(&self, grace: Duration, hang: Duration) -> Report {
+        let forced = CancellationToken::new();
+        self.end(Instant::now() + grace, forced, || hang).await
+    }
+
+    /// As [`shutdown`](Self::shutdown), but the grace also ends when it is `forced`. How long may hang
+    /// is asked after that.
+    pub(crate) async fn end(
+        &self,
+        deadline: Instant,
+        forced: CancellationToken,
+        hang: impl FnOnce() -> Duration,
+    ) -> Report {
         let tasks: Vec<_> = {
             let mut registry = self.lock();
             registry.shut_down = true;
             let alive = registry.alive.iter();
-            alive
-                .map(|(name, entry)| (name.clone(), entry.stopping.clone(), entry.end.clone()))
-                .collect()
+            alive.map(|(name, entry)| entry.ask(name)).collect()
         };
-        for (_, stopping, _) in &tasks {
-            stopping.cancel();
-        }
+        let aborting = self.abort_after(tasks.clone(), deadline, forced);
+        // It fails only with its runtime, and the tasks with it.
+        let _ = aborting.await;
 
         let mut report = Report::default();
-        let mut stubborn = Vec::new();
-        let deadline = Instant::now() + grace;
-        for (name, _, mut end) in tasks {
-            match timeout_at(deadline, ended(&mut end)).await {
-                Ok(outcome) => report.finished.push(Ended { name, outcome }),
-                Err(_) => stubborn.push((name, end)),
-            }
-        }
-        for (name, end) in &stubborn {
-            self.abort(name, end);
-        }
-        let deadline = Instant::now() + hang;
-        for (name, mut end) in stubborn {
-            match timeout_at(deadline, ended(&mut end)).await {
+        let deadline = Instant::now() + hang();
+        for mut asked in tasks {
+            let outcome = timeout_at(deadline, asked.ended()).await;
+            let name = asked.name;
+            match outcome {
                 Ok(Outcome::Aborted) => report.aborted.push(name),
-                // It was just about to end.
                 Ok(outcome) => report.finished.push(Ended { name, outcome }),
                 Err(_) => report.hung.push(name),
             }
         }
         report
+    }
+
+    /// Aborts those that are alive at the deadline, or when it is `forced`. In a task of its own, so that
+    /// it does not depend on the one who asked: that one may be cancelled, or not polled.
+    fn abort_after(
+        &self,
+        mut tasks: Vec<Asked>,
+        deadline: Instant,
+        forced: CancellationToken,
+    ) -> JoinHandle<()> {
+        let registry = self.clone();
+        spawn(async move {
+            let ended = async {
+                for asked in &mut tasks {
+                    asked.ended().await;
+                }
+            };
+            let ended = timeout_at(deadline, ended);
+            if !matches!(forced.run_until_cancelled(ended).await, Some(Ok(()))) {
+                for asked in &tasks {
+                    registry.abort(asked);
+                }
+            }
+        })
     }
 
     /// The tasks that are alive, in no order.
@@ -224,7 +276,7 @@ impl Tasks {
         let name = exit.name.clone();
         let end = exit.sender.subscribe();
         let body = Box::pin(async move { make(stopping).await });
-        let handle = tokio::spawn(Run { body, exit }).abort_handle();
+        let handle = spawn(Run { body, exit }).abort_handle();
         let mut registry = self.lock();
         let Some(entry) = registry
             .alive
@@ -241,11 +293,10 @@ impl Tasks {
         }
     }
 
-    /// Aborts the task that has this end, and no later one of the same name.
-    fn abort(&self, name: &str, end: &watch::Receiver<Option<Outcome>>) {
+    fn abort(&self, asked: &Asked) {
         let mut registry = self.lock();
-        let entry = registry.alive.get_mut(name);
-        let Some(entry) = entry.filter(|entry| entry.end.same_channel(end)) else {
+        let entry = registry.alive.get_mut(&asked.name);
+        let Some(entry) = entry.filter(|entry| entry.end.same_channel(&asked.end)) else {
             return;
         };
         if let Abort::Spawned(handle) = &entry.abort {
@@ -267,14 +318,6 @@ impl fmt::Debug for Tasks {
         f.debug_struct("Tasks")
             .field("alive", &self.list())
             .finish_non_exhaustive()
-    }
-}
-
-async fn ended(end: &mut watch::Receiver<Option<Outcome>>) -> Outcome {
-    // The sender sends before it is dropped; without it the task is gone all the same.
-    match end.wait_for(Option::is_some).await {
-        Ok(outcome) => outcome.clone().unwrap_or(Outcome::Aborted),
-        Err(_) => Outcome::Aborted,
     }
 }
 

@@ -22,6 +22,7 @@
 //! ```
 //!
 //! [`TaskGroup`] is for tasks that belong together: all complete, or the first failure ends them all.
+//! [`Shutdown`] ends a process in good order at a signal, phase by phase, and says who did not end in time.
 //!
 //! # Clone
 //! Clones share the tasks. Dropping the last one stops nothing: call [`Tasks::shutdown`].
@@ -38,13 +39,22 @@
 mod group;
 mod outcome;
 mod periodic;
+mod phase;
 mod registry;
 mod run;
+mod shutdown;
+mod shutdown_report;
+mod signals;
 mod sync;
+mod work;
 
 pub use group::TaskGroup;
 pub use outcome::{Ended, NotRunning, Outcome, Report, StartError, State, Status};
+pub use phase::Phase;
 pub use registry::Tasks;
+pub use shutdown::Shutdown;
+pub use shutdown_report::{Cause, PhaseReport, ShutdownReport};
+pub use work::Work;
 
 /// The error of a task.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

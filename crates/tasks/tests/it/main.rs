@@ -3,3 +3,4 @@
 mod group;
 mod periodic;
 mod registry;
+mod shutdown;

@@ -22,6 +22,7 @@
 //! ```
 //!
 //! [`TaskGroup`] is for tasks that belong together: all complete, or the first failure ends them all.
+//! [`Supervision`] says when a task is run again.
 //! [`Shutdown`] ends a process in good order at a signal, phase by phase, and says who did not end in time.
 //!
 //! # Clone
@@ -45,15 +46,19 @@ mod run;
 mod shutdown;
 mod shutdown_report;
 mod signals;
+mod supervise;
+mod supervision;
 mod sync;
+mod tasks;
 mod work;
 
 pub use group::TaskGroup;
 pub use outcome::{Ended, NotRunning, Outcome, Report, StartError, State, Status};
 pub use phase::Phase;
-pub use registry::Tasks;
 pub use shutdown::Shutdown;
 pub use shutdown_report::{Cause, PhaseReport, ShutdownReport};
+pub use supervision::{InvalidRestartLimit, Restart, RestartLimit, Supervision};
+pub use tasks::Tasks;
 pub use work::Work;
 
 /// The error of a task.

@@ -4,3 +4,4 @@ mod group;
 mod periodic;
 mod registry;
 mod shutdown;
+mod supervision;

@@ -23,6 +23,7 @@
 //!
 //! [`TaskGroup`] is for tasks that belong together: all complete, or the first failure ends them all.
 //! [`Supervision`] says when a task is run again.
+//! A [`Resource`] is released whatever happens to its holder.
 //! [`Shutdown`] ends a process in good order at a signal, phase by phase, and says who did not end in time.
 //!
 //! # Clone
@@ -42,6 +43,7 @@ mod outcome;
 mod periodic;
 mod phase;
 mod registry;
+mod resource;
 mod run;
 mod shutdown;
 mod shutdown_report;
@@ -55,6 +57,7 @@ mod work;
 pub use group::TaskGroup;
 pub use outcome::{Ended, NotRunning, Outcome, Report, StartError, State, Status};
 pub use phase::Phase;
+pub use resource::Resource;
 pub use shutdown::Shutdown;
 pub use shutdown_report::{Cause, PhaseReport, ShutdownReport};
 pub use supervision::{InvalidRestartLimit, Restart, RestartLimit, Supervision};

@@ -17,6 +17,8 @@ pub(crate) struct Registry {
     pub(crate) alive: HashMap<Arc<str>, Entry>,
     pub(crate) ended: VecDeque<Ended>,
     pub(crate) shut_down: bool,
+    /// How many tasks were given a number.
+    pub(crate) numbered: u64,
 }
 
 /// A task that is alive.

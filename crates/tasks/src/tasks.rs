@@ -228,6 +228,31 @@ impl Tasks {
         last.map(|ended| ended.outcome.clone())
     }
 
+    /// Starts a task by this name and a number that no other has.
+    pub(crate) fn start_numbered<M, F>(&self, name: &str, make: M) -> Result<Asked, StartError>
+    where
+        M: FnOnce(CancellationToken) -> F + Send + 'static,
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        loop {
+            let number = {
+                let mut registry = self.lock();
+                registry.numbered += 1;
+                registry.numbered
+            };
+            match self.reserve(format!("{name} #{number}").into()) {
+                // Somebody has named a task like that.
+                Err(StartError::Running(_)) => {}
+                Err(error) => return Err(error),
+                Ok((exit, stopping)) => {
+                    let task = exit.task();
+                    self.spawn(exit, once(make, stopping));
+                    return Ok(task);
+                }
+            }
+        }
+    }
+
     fn reserve(&self, name: Arc<str>) -> Result<(Exit, CancellationToken), StartError> {
         self.lock().reserve(name, self)
     }

@@ -3,5 +3,6 @@
 mod group;
 mod periodic;
 mod registry;
+mod resource;
 mod shutdown;
 mod supervision;

@@ -52,6 +52,8 @@ mod supervise;
 mod supervision;
 mod sync;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub use group::TaskGroup;

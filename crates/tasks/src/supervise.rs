@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::outcome::Outcome;
 use crate::registry::Asked;
 use crate::run::{Caught, catching, outcome_of};
 use crate::supervision::{Next, Restarts, Supervision};
+use crate::sync::sleep;
 use crate::{BoxError, Tasks};
 
 /// The body of a task that is run again when it ends.

@@ -162,6 +162,3 @@ impl<B: Fn() -> I, I: Iterator<Item = Duration>> Restarts<B, I> {
         self.count
     }
 }
-
-#[cfg(test)]
-mod tests;

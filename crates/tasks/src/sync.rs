@@ -5,5 +5,5 @@ pub(crate) use std::sync::{Mutex, MutexGuard};
 pub(crate) use tokio::{
     spawn,
     task::{AbortHandle, JoinHandle},
-    time::timeout_at,
+    time::{sleep, timeout_at},
 };

@@ -106,7 +106,9 @@ async fn what_was_asked_to_stop_is_not_run_again() {
             Err("stopped".into())
         }
     };
-    tasks.start_supervised("a", on_failure(), make).unwrap();
+    // Nor is it given up.
+    let supervision = Supervision::new(Restart::OnFailure, std::iter::empty);
+    tasks.start_supervised("a", supervision, make).unwrap();
     sleep(SECOND).await;
     let outcome = tasks.stop("a", SECOND).await.unwrap();
     assert_eq!(outcome.to_string(), "failed: stopped");
@@ -116,19 +118,21 @@ async fn what_was_asked_to_stop_is_not_run_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_does_not_wait_for_the_delay_of_a_restart() {
-    let tasks = Tasks::new();
+    let (tasks, runs) = (Tasks::new(), Arc::new(AtomicUsize::new(0)));
     let supervision = Supervision::new(Restart::Always, || repeat(SECOND * 3600));
-    tasks
-        .start_supervised("a", supervision, async |_| Ok(()))
-        .unwrap();
+    let count = runs.clone();
+    let make = move |_| {
+        count.fetch_add(1, SeqCst);
+        async { Ok(()) }
+    };
+    tasks.start_supervised("a", supervision, make).unwrap();
     sleep(SECOND).await;
     assert_eq!(tasks.list()[0].state, State::Waiting);
     let start = Instant::now();
-    assert!(matches!(
-        tasks.stop("a", SECOND).await,
-        Ok(Outcome::Completed)
-    ));
+    let outcome = tasks.stop("a", SECOND).await;
+    assert!(matches!(outcome, Ok(Outcome::Completed)));
     assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(runs.load(SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! Named tasks, from outside.
 
+mod dropped;
 mod group;
 mod periodic;
 mod registry;

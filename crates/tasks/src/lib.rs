@@ -22,14 +22,17 @@
 //! ```
 //!
 //! [`TaskGroup`] is for tasks that belong together: all complete, or the first failure ends them all.
+//! [`Supervision`] says when a task is run again.
+//! A [`Resource`] is released whatever happens to its holder.
+//! [`Shutdown`] ends a process in good order at a signal, phase by phase, and says who did not end in time.
 //!
 //! # Clone
 //! Clones share the tasks. Dropping the last one stops nothing: call [`Tasks::shutdown`].
 //!
 //! # Cancel safety
 //! A dropped [`Tasks::stop`], [`Tasks::replace`] or [`Tasks::shutdown`] loses no task: what was asked to
-//! stop stays asked and listed, and can be stopped again. Only the abort at the end of the grace is
-//! then nobody's to do.
+//! stop stays asked and listed, and is aborted after the grace all the same. Of a dropped
+//! [`Tasks::replace`] the new task is not started.
 //!
 //! # Errors and panics
 //! Errors and panics of a task are its [`Outcome`] and a `tracing` event at `warn`; its name is free
@@ -38,12 +41,30 @@
 mod group;
 mod outcome;
 mod periodic;
+mod phase;
 mod registry;
+mod resource;
 mod run;
+mod shutdown;
+mod shutdown_report;
+mod signals;
+mod supervise;
+mod supervision;
+mod sync;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod work;
 
 pub use group::TaskGroup;
 pub use outcome::{Ended, NotRunning, Outcome, Report, StartError, State, Status};
-pub use registry::Tasks;
+pub use phase::Phase;
+pub use resource::Resource;
+pub use shutdown::Shutdown;
+pub use shutdown_report::{Cause, PhaseReport, ShutdownReport};
+pub use supervision::{InvalidRestartLimit, Restart, RestartLimit, Supervision};
+pub use tasks::Tasks;
+pub use work::Work;
 
 /// The error of a task.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

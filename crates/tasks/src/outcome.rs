@@ -16,6 +16,13 @@ pub enum Outcome {
     Panicked(Arc<str>),
     /// It was dropped before its end: aborted, or its runtime was shut down.
     Aborted,
+    /// It was [supervised](crate::Tasks::start_supervised), and is not run again after so many restarts.
+    GivenUp {
+        /// How often it was run again, in all.
+        restarts: u64,
+        /// How its last run ended.
+        last: Box<Self>,
+    },
 }
 
 impl fmt::Display for Outcome {
@@ -25,6 +32,9 @@ impl fmt::Display for Outcome {
             Self::Failed(error) => write!(f, "failed: {error}"),
             Self::Panicked(message) => write!(f, "panicked: {message}"),
             Self::Aborted => f.write_str("aborted"),
+            Self::GivenUp { restarts, last } => {
+                write!(f, "given up after {restarts} restarts: {last}")
+            }
         }
     }
 }
@@ -45,6 +55,8 @@ pub struct Ended {
 pub enum State {
     /// Nobody has asked it to stop.
     Running,
+    /// It has ended, and will be run again.
+    Waiting,
     /// It was asked to stop.
     Stopping,
 }
@@ -55,10 +67,14 @@ pub enum State {
 pub struct Status {
     /// Its name.
     pub name: Arc<str>,
-    /// Whether it was asked to stop.
+    /// What it is doing.
     pub state: State,
-    /// The time since it was started.
+    /// The time since it was started; restarts do not count.
     pub age: Duration,
+    /// How often it was run again.
+    pub restarts: u64,
+    /// How its last run ended, if this is not the first.
+    pub last: Option<Outcome>,
 }
 
 /// What [`Tasks::shutdown`](crate::Tasks::shutdown) came to.

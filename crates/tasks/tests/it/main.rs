@@ -1,5 +1,9 @@
 //! Named tasks, from outside.
 
+mod dropped;
 mod group;
 mod periodic;
 mod registry;
+mod resource;
+mod shutdown;
+mod supervision;

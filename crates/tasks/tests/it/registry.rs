@@ -56,6 +56,42 @@ async fn a_stop_that_is_dropped_leaves_the_task_listed_and_can_be_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_is_aborted_after_the_grace_of_a_stop_that_was_dropped() {
+    let tasks = Tasks::new();
+    tasks.start("a", |_| pending()).unwrap();
+    let stop = tasks.stop("a", GRACE);
+    assert!(tokio::time::timeout(GRACE / 2, stop).await.is_err());
+    sleep(GRACE).await;
+    assert!(matches!(tasks.last_outcome("a"), Some(Outcome::Aborted)));
+    assert!(tasks.list().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_are_aborted_after_the_grace_of_a_shutdown_that_was_dropped() {
+    let tasks = Tasks::new();
+    for name in ["a", "b"] {
+        tasks.start(name, |_| pending()).unwrap();
+    }
+    let shutdown = tasks.shutdown(GRACE, GRACE);
+    assert!(tokio::time::timeout(GRACE / 2, shutdown).await.is_err());
+    sleep(GRACE).await;
+    assert!(tasks.list().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_stops_of_one_task_the_shorter_grace_counts() {
+    let tasks = Tasks::new();
+    tasks.start("a", |_| pending()).unwrap();
+    let start = Instant::now();
+    let (one, two) = tokio::join!(tasks.stop("a", GRACE * 2), tasks.stop("a", GRACE));
+    assert!(matches!(
+        (one, two),
+        (Ok(Outcome::Aborted), Ok(Outcome::Aborted))
+    ));
+    assert_eq!(start.elapsed(), GRACE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_stubborn_task_does_not_keep_a_shutdown_from_the_others() {
     let tasks = Tasks::new();
     for name in ["a", "c"] {

@@ -1,0 +1,331 @@
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::outcome::{Ended, Outcome, Report, StartError};
+use crate::phase::Phase;
+use crate::shutdown_report::{Cause, PhaseReport, ShutdownReport};
+use crate::work::Work;
+use crate::{BoxError, Tasks, signals};
+
+/// How long is waited for what was aborted. It ends at once, unless it blocks its thread.
+const HANG: Duration = Duration::from_secs(1);
+const HANG_FORCED: Duration = Duration::from_millis(100);
+
+/// The end of a process in good order: phase by phase, each with [`Tasks`] of its own, which are stopped
+/// all at once when their phase comes, under one deadline.
+///
+/// ```
+/// use mainstay_tasks::{Phase, Shutdown};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shutdown = Shutdown::on_signals()?;
+/// shutdown.on(Phase::Announce, "health", async || {
+///     // Here a health service says NOT_SERVING.
+///     Ok(())
+/// })?;
+/// // For a tonic server: `serve_with_shutdown(address, stopping.cancelled_owned())`.
+/// shutdown.serve("loop", async |stopping| {
+///     while !stopping.is_cancelled() {
+///         // Accept something, and do it.
+/// #       break;
+///     }
+///     Ok(())
+/// })?;
+/// let report = shutdown.run().await;
+/// println!("{report}");
+/// # assert!(report.is_clean());
+/// # return Ok(());
+/// report.exit();
+/// # }
+/// ```
+///
+/// # Clone
+/// Clones are the same shutdown.
+#[derive(Clone)]
+pub struct Shutdown {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Set before it has `begun`.
+    cause: OnceLock<Cause>,
+    begun: CancellationToken,
+    stopping: CancellationToken,
+    overdue: CancellationToken,
+    forced: CancellationToken,
+    tasks: [Tasks; Phase::ALL.len()],
+    limits: Mutex<[Duration; Phase::ALL.len()]>,
+    work: TaskTracker,
+    /// Servers that ended before they were asked to.
+    early: Mutex<Vec<Arc<str>>>,
+}
+
+impl Shutdown {
+    /// One that begins when it is asked to. The phases may take 3, 1, 10, 5, 3 and 3 s.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                cause: OnceLock::new(),
+                begun: CancellationToken::new(),
+                stopping: CancellationToken::new(),
+                overdue: CancellationToken::new(),
+                forced: CancellationToken::new(),
+                tasks: Default::default(),
+                limits: Mutex::new(Phase::LIMITS),
+                work: TaskTracker::new(),
+                early: Mutex::default(),
+            }),
+        }
+    }
+
+    /// One that also begins at SIGTERM or SIGINT (on Windows: Ctrl-C). A second signal ends the process at
+    /// once, with 128 and the number of the signal, even if all threads of the runtime are blocked. Signals
+    /// are heard from here until the process ends; call it once.
+    ///
+    /// # Errors
+    /// If signals cannot be heard, or no thread be made.
+    pub fn on_signals() -> io::Result<Self> {
+        let shutdown = Self::new();
+        signals::listen(shutdown.clone())?;
+        Ok(shutdown)
+    }
+
+    /// Sets how long a phase may take before what is left of it is aborted. With zero it is at once.
+    #[must_use]
+    pub fn with_limit(self, phase: Phase, limit: Duration) -> Self {
+        let limits = self.shared.limits.lock();
+        limits.unwrap_or_else(PoisonError::into_inner)[phase as usize] = limit;
+        self
+    }
+
+    /// Begins it. After the first time this does nothing.
+    pub fn begin(&self) {
+        self.begin_for(Cause::Asked);
+    }
+
+    /// Begins it if need be, and aborts all that has not ended. What is only due in a later phase is
+    /// aborted without being run.
+    pub fn force(&self) {
+        self.shared.forced.cancel();
+        self.begin();
+    }
+
+    /// Cancelled when nothing new is to be accepted.
+    #[must_use]
+    pub fn stopping(&self) -> CancellationToken {
+        // Cancelling a child cancels nobody else.
+        self.shared.stopping.child_token()
+    }
+
+    /// Work in flight, for which the drain waits until it is dropped.
+    pub fn work(&self) -> Work {
+        Work {
+            _token: self.shared.work.token(),
+            shutdown: self.clone(),
+        }
+    }
+
+    /// The tasks that are stopped in this phase. [`Phase::StopTasks`] is the one for background tasks.
+    #[must_use]
+    pub fn at(&self, phase: Phase) -> &Tasks {
+        &self.shared.tasks[phase as usize]
+    }
+
+    /// Does something in a phase: a task [`at`](Self::at) it that waits for it.
+    ///
+    /// # Errors
+    /// If the phase has a task of this name, or has come.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn on<H, F>(
+        &self,
+        phase: Phase,
+        name: impl Into<Arc<str>>,
+        hook: H,
+    ) -> Result<(), StartError>
+    where
+        H: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.at(phase).start(name, async move |due| {
+            due.cancelled().await;
+            hook().await
+        })
+    }
+
+    /// Starts a server, or a loop: a task that is to accept nothing new when its token is cancelled, and
+    /// to end when all that it had accepted is done. The drain waits for it. If it ends before it is asked
+    /// to, the shutdown begins.
+    ///
+    /// # Errors
+    /// If one of this name is alive, or after the drain has begun.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn serve<M, F>(&self, name: impl Into<Arc<str>>, make: M) -> Result<(), StartError>
+    where
+        M: FnOnce(CancellationToken) -> F + Send + 'static,
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        let (name, shutdown) = (name.into(), self.clone());
+        self.at(Phase::Drain).start(name.clone(), async move |_| {
+            let stopping = shutdown.stopping();
+            let _serving = Serving { shutdown, name };
+            make(stopping).await
+        })
+    }
+
+    /// Waits until it begins, and then goes through the phases.
+    ///
+    /// # Cancel safety
+    /// If it is dropped, what was asked to stop in the phase that it was in stays so and is aborted in
+    /// time, and no later phase begins. Run it again to go on; what has ended meanwhile is not in the
+    /// report of that.
+    pub async fn run(&self) -> ShutdownReport {
+        let shared = &self.shared;
+        shared.begun.cancelled().await;
+        let cause = shared.cause.get().cloned().unwrap_or(Cause::Asked);
+        tracing::info!(%cause, "shutdown begun");
+        let mut report = ShutdownReport {
+            cause,
+            forced: false,
+            phases: Vec::with_capacity(Phase::ALL.len()),
+            work_overdue: 0,
+            work_hung: 0,
+        };
+        for phase in Phase::ALL {
+            self.run_phase(phase, &mut report).await;
+        }
+        report.forced = shared.forced.is_cancelled();
+        if report.is_clean() {
+            tracing::info!("shutdown finished");
+        } else {
+            tracing::warn!(%report, "shutdown finished");
+        }
+        report
+    }
+
+    async fn run_phase(&self, phase: Phase, report: &mut ShutdownReport) {
+        let begun = Instant::now();
+        let limits = self.shared.limits.lock();
+        let limit = limits.unwrap_or_else(PoisonError::into_inner)[phase as usize];
+        let deadline = begun + limit;
+        tracing::debug!(%phase, ?limit, "phase begun");
+        if phase >= Phase::StopAccepting {
+            self.shared.stopping.cancel();
+        }
+        // In a task of its own, since both it and the tasks have until the deadline.
+        let draining =
+            (phase == Phase::Drain).then(|| tokio::spawn(self.clone().drain_work(deadline)));
+        let forced = self.shared.forced.clone();
+        let mut tasks = self.at(phase).end(deadline, forced, || self.hang()).await;
+        if let Some(draining) = draining {
+            // It fails only with its runtime.
+            let drained = draining.await.unwrap_or_default();
+            (report.work_overdue, report.work_hung) = drained;
+            self.add_early(&mut tasks);
+        }
+        let took = begun.elapsed();
+        report.phases.push(PhaseReport { phase, took, tasks });
+    }
+
+    /// How many are overdue, and how many of these hang.
+    async fn drain_work(self, deadline: Instant) -> (usize, usize) {
+        let work = &self.shared.work;
+        work.close();
+        let drained = timeout_at(deadline, work.wait());
+        let drained = self.shared.forced.run_until_cancelled(drained).await;
+        if matches!(drained, Some(Ok(()))) {
+            return (0, 0);
+        }
+        let overdue = work.len();
+        self.shared.overdue.cancel();
+        if timeout(self.hang(), work.wait()).await.is_ok() {
+            return (overdue, 0);
+        }
+        let hung = work.len();
+        (overdue.saturating_sub(hung), hung)
+    }
+
+    fn add_early(&self, tasks: &mut Report) {
+        let early = self.shared.early.lock();
+        let names = std::mem::take(&mut *early.unwrap_or_else(PoisonError::into_inner));
+        for name in names {
+            // One that was ending when the drain began is in both.
+            if tasks.finished.iter().any(|ended| ended.name == name) {
+                continue;
+            }
+            // Forgotten only if very many ended after it, and it was not well that it ended.
+            let outcome = self.at(Phase::Drain).last_outcome(&name);
+            let outcome = outcome.unwrap_or(Outcome::Aborted);
+            tasks.finished.push(Ended { name, outcome });
+        }
+    }
+
+    fn hang(&self) -> Duration {
+        if self.shared.forced.is_cancelled() {
+            HANG_FORCED
+        } else {
+            HANG
+        }
+    }
+
+    pub(crate) fn begin_for(&self, cause: Cause) {
+        if self.shared.cause.set(cause).is_ok() {
+            self.shared.begun.cancel();
+        }
+    }
+
+    pub(crate) fn overdue(&self) -> &CancellationToken {
+        &self.shared.overdue
+    }
+
+    /// The names of all that are alive.
+    pub(crate) fn unfinished(&self) -> Vec<Arc<str>> {
+        let alive = self.shared.tasks.iter().flat_map(Tasks::list);
+        alive.map(|status| status.name).collect()
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown")
+            .field("cause", &self.shared.cause.get())
+            .field("unfinished", &self.unfinished())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Dropped when a server ends, in whatever way.
+struct Serving {
+    shutdown: Shutdown,
+    name: Arc<str>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let shared = &self.shutdown.shared;
+        if !shared.stopping.is_cancelled() {
+            let early = shared.early.lock();
+            let mut early = early.unwrap_or_else(PoisonError::into_inner);
+            early.push(self.name.clone());
+            drop(early);
+            self.shutdown.begin_for(Cause::Ended(self.name.clone()));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What the model check replaces by its own.
+
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
+pub(crate) use tokio::{
+    spawn,
+    task::{AbortHandle, JoinHandle},
+    time::{sleep, timeout_at},
+};

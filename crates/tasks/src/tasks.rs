@@ -1,0 +1,313 @@
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::BoxError;
+use crate::outcome::{Ended, NotRunning, Outcome, Report, StartError, Status};
+use crate::registry::{Asked, Exit, Registry};
+use crate::run::{Caught, Run, outcome_of};
+use crate::supervise::supervise;
+use crate::supervision::Supervision;
+use crate::sync::{JoinHandle, Mutex, MutexGuard, spawn, timeout_at};
+
+/// Background tasks by their names, at most one alive for each.
+#[derive(Clone, Default)]
+pub struct Tasks {
+    shared: Arc<Mutex<Registry>>,
+}
+
+impl Tasks {
+    /// No tasks yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a task. `make` is called in it, with a token that is cancelled when it is to stop.
+    ///
+    /// # Errors
+    /// If one of this name is alive, or after [`shutdown`](Self::shutdown); `make` is not called then.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start<M, F>(&self, name: impl Into<Arc<str>>, make: M) -> Result<(), StartError>
+    where
+        M: FnOnce(CancellationToken) -> F + Send + 'static,
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        let (exit, stopping) = self.reserve(name.into())?;
+        self.spawn(exit, once(make, stopping));
+        Ok(())
+    }
+
+    /// Starts a task that is run again when it ends, as `supervision` says. `make` is called in it for each
+    /// run, always with the same token; how the last run ended is how the task did, unless it is
+    /// [given up](Outcome::GivenUp).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start_supervised<B, I, M, F>(
+        &self,
+        name: impl Into<Arc<str>>,
+        supervision: Supervision<B>,
+        make: M,
+    ) -> Result<(), StartError>
+    where
+        B: Fn() -> I + Send + 'static,
+        I: Iterator<Item = Duration> + Send + 'static,
+        M: FnMut(CancellationToken) -> F + Send + 'static,
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        let (exit, stopping) = self.reserve(name.into())?;
+        let body = supervise(self.clone(), exit.task(), supervision, make, stopping);
+        self.spawn(exit, Caught::new(body));
+        Ok(())
+    }
+
+    /// Starts a task once the one of this name has ended, which is stopped as by
+    /// [`stop`](Self::stop). When several replace at once, each runs after the one before has ended.
+    ///
+    /// # Errors
+    /// After [`shutdown`](Self::shutdown).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    /// If it is dropped before it returns, the new task is not started; the old one ends all the same.
+    pub async fn replace<M, F>(
+        &self,
+        name: impl Into<Arc<str>>,
+        grace: Duration,
+        make: M,
+    ) -> Result<(), StartError>
+    where
+        M: FnOnce(CancellationToken) -> F + Send + 'static,
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        let (exit, stopping) = self.take_over(name.into(), grace).await?;
+        self.spawn(exit, once(make, stopping));
+        Ok(())
+    }
+
+    /// As [`replace`](Self::replace), for a task that is [supervised](Self::start_supervised).
+    ///
+    /// # Errors
+    /// After [`shutdown`](Self::shutdown).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    /// As [`replace`](Self::replace).
+    pub async fn replace_supervised<B, I, M, F>(
+        &self,
+        name: impl Into<Arc<str>>,
+        grace: Duration,
+        supervision: Supervision<B>,
+        make: M,
+    ) -> Result<(), StartError>
+    where
+        B: Fn() -> I + Send + 'static,
+        I: Iterator<Item = Duration> + Send + 'static,
+        M: FnMut(CancellationToken) -> F + Send + 'static,
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        let (exit, stopping) = self.take_over(name.into(), grace).await?;
+        let body = supervise(self.clone(), exit.task(), supervision, make, stopping);
+        self.spawn(exit, Caught::new(body));
+        Ok(())
+    }
+
+    /// Cancels the task's token, aborts it if it is alive after `grace`, and returns when it has ended. A
+    /// task that blocks its thread is waited for as long as it does.
+    ///
+    /// # Errors
+    /// If none of this name is alive.
+    ///
+    /// # Cancel safety
+    /// The task is aborted after the grace whether or not anybody still waits.
+    pub async fn stop(&self, name: &str, grace: Duration) -> Result<Outcome, NotRunning> {
+        let mut asked = {
+            let registry = self.lock();
+            let alive = registry.alive.get_key_value(name);
+            let (name, entry) = alive.ok_or_else(|| NotRunning(name.into()))?;
+            entry.ask(name)
+        };
+        let forced = CancellationToken::new();
+        self.abort_after(vec![asked.clone()], Instant::now() + grace, forced);
+        Ok(asked.ended().await)
+    }
+
+    /// Refuses new tasks, cancels all at once, aborts those alive after `grace`, and waits for these up
+    /// to `hang` more. Call it again to wait for those that hung.
+    ///
+    /// # Cancel safety
+    /// The tasks are aborted after the grace whether or not anybody still waits.
+    pub async fn shutdown(&self, grace: Duration, hang: Duration) -> Report {
+        let forced = CancellationToken::new();
+        self.end(Instant::now() + grace, forced, || hang).await
+    }
+
+    /// As [`shutdown`](Self::shutdown), but the grace also ends when it is `forced`. How long may hang
+    /// is asked after that.
+    pub(crate) async fn end(
+        &self,
+        deadline: Instant,
+        forced: CancellationToken,
+        hang: impl FnOnce() -> Duration,
+    ) -> Report {
+        let tasks: Vec<_> = {
+            let mut registry = self.lock();
+            registry.shut_down = true;
+            let alive = registry.alive.iter();
+            alive.map(|(name, entry)| entry.ask(name)).collect()
+        };
+        let aborting = self.abort_after(tasks.clone(), deadline, forced);
+        // It fails only with its runtime, and the tasks with it.
+        let _ = aborting.await;
+
+        let mut report = Report::default();
+        let deadline = Instant::now() + hang();
+        for mut asked in tasks {
+            let outcome = timeout_at(deadline, asked.ended()).await;
+            let name = asked.name;
+            match outcome {
+                Ok(Outcome::Aborted) => report.aborted.push(name),
+                Ok(outcome) => report.finished.push(Ended { name, outcome }),
+                Err(_) => report.hung.push(name),
+            }
+        }
+        report
+    }
+
+    /// Aborts those that are alive at the deadline, or when it is `forced`. In a task of its own, so that
+    /// it does not depend on the one who asked: that one may be cancelled, or not polled.
+    fn abort_after(
+        &self,
+        mut tasks: Vec<Asked>,
+        deadline: Instant,
+        forced: CancellationToken,
+    ) -> JoinHandle<()> {
+        let registry = self.clone();
+        spawn(async move {
+            let ended = async {
+                for asked in &mut tasks {
+                    asked.ended().await;
+                }
+            };
+            let ended = timeout_at(deadline, ended);
+            if !matches!(forced.run_until_cancelled(ended).await, Some(Ok(()))) {
+                for asked in &tasks {
+                    registry.abort(asked);
+                }
+            }
+        })
+    }
+
+    /// The tasks that are alive, in no order.
+    #[must_use]
+    pub fn list(&self) -> Vec<Status> {
+        let registry = self.lock();
+        let alive = registry.alive.iter();
+        alive.map(|(name, entry)| entry.status(name)).collect()
+    }
+
+    /// How the last task of this name ended, if it is among the last 128 that did.
+    #[must_use]
+    pub fn last_outcome(&self, name: &str) -> Option<Outcome> {
+        let registry = self.lock();
+        let mut ended = registry.ended.iter().rev();
+        let last = ended.find(|ended| &*ended.name == name);
+        last.map(|ended| ended.outcome.clone())
+    }
+
+    /// Starts a task by this name and a number that no other has.
+    pub(crate) fn start_numbered<M, F>(&self, name: &str, make: M) -> Result<Asked, StartError>
+    where
+        M: FnOnce(CancellationToken) -> F + Send + 'static,
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        loop {
+            let number = {
+                let mut registry = self.lock();
+                registry.numbered += 1;
+                registry.numbered
+            };
+            match self.reserve(format!("{name} #{number}").into()) {
+                // Somebody has named a task like that.
+                Err(StartError::Running(_)) => {}
+                Err(error) => return Err(error),
+                Ok((exit, stopping)) => {
+                    let task = exit.task();
+                    self.spawn(exit, once(make, stopping));
+                    return Ok(task);
+                }
+            }
+        }
+    }
+
+    fn reserve(&self, name: Arc<str>) -> Result<(Exit, CancellationToken), StartError> {
+        self.lock().reserve(name, self)
+    }
+
+    /// The name, when whoever had it has ended.
+    async fn take_over(
+        &self,
+        name: Arc<str>,
+        grace: Duration,
+    ) -> Result<(Exit, CancellationToken), StartError> {
+        loop {
+            match self.reserve(name.clone()) {
+                // That it has ended meanwhile is as good.
+                Err(StartError::Running(_)) => drop(self.stop(&name, grace).await),
+                reserved => return reserved,
+            }
+        }
+    }
+
+    // Not under the lock: a runtime that is shut down drops the task here, and its exit takes the lock.
+    fn spawn(&self, exit: Exit, body: Caught) {
+        let task = exit.task();
+        let handle = spawn(Run { body, exit }).abort_handle();
+        let is_aborted = self.lock().spawned(&task, &handle);
+        if is_aborted {
+            handle.abort();
+        }
+    }
+
+    fn abort(&self, asked: &Asked) {
+        let handle = self.lock().abort(asked);
+        // Not under the lock, since a task that is not running is dropped here.
+        if let Some(handle) = handle {
+            handle.abort();
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasks")
+            .field("alive", &self.list())
+            .finish_non_exhaustive()
+    }
+}
+
+/// `make` is called in the task.
+fn once<M, F>(make: M, stopping: CancellationToken) -> Caught
+where
+    M: FnOnce(CancellationToken) -> F + Send + 'static,
+    F: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    Caught::new(async move { outcome_of(make(stopping).await) })
+}

@@ -1,3 +1,5 @@
+mod counter;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,8 +1,14 @@
-//! What the example programs share: the well-known key-value contract of go-plugin's own examples,
-//! and a plugin that is put through a lot.
+//! What the example programs share: the well-known contracts of go-plugin's own examples, and a plugin
+//! that is put through a lot.
 
+pub mod counter;
 pub mod kv;
 pub mod trial;
+
+#[allow(missing_docs, clippy::all, clippy::use_self)]
+#[rustfmt::skip]
+#[path = "generated/bidirectional/proto.rs"]
+pub mod counter_proto;
 
 #[allow(missing_docs, clippy::all, clippy::use_self)]
 #[rustfmt::skip]

@@ -4,12 +4,14 @@ mod error;
 mod host;
 mod link;
 mod service;
+mod strays;
 
 pub use accepted::Accepted;
 pub use error::{BrokerError, BrokerFailure};
 pub(crate) use host::HostBroker;
 pub(crate) use link::Means;
 pub(crate) use service::BrokerService;
+pub(crate) use strays::Strays;
 
 use std::fmt;
 use std::future::Future;

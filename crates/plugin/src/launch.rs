@@ -30,7 +30,7 @@ use self::error::Left;
 use self::instance::{ForwardedOutput, SocketFiles};
 use self::output::{LONGEST_LINE, Lines, Piece, Tail, shortened};
 use self::process::{Output, Process};
-use crate::broker::{HostBroker, Means};
+use crate::broker::{HostBroker, Means, Strays};
 use crate::certificate::{Identity, Pinned, Role};
 use crate::cookie::Cookie;
 use crate::line::{Address, HandshakeLine};
@@ -336,6 +336,7 @@ impl Started {
                 Address::Tcp(_) => Place::Tcp(0..=0),
             },
             tls: tls.clone(),
+            strays: Some(Arc::new(Strays::new(launcher.plugins_temp_dir()))),
         });
         let tls = tls.map(|tls| tls.connecting);
         Ok(Instance {
@@ -480,7 +481,7 @@ fn socket_dir(temp_dir: &Path) -> io::Result<TempDir> {
 /// The socket of a plugin that does not heed `PLUGIN_UNIX_SOCKET_DIR`, as upstream before 1.6, and
 /// that leaves it behind when it is killed. Only where and as upstream names them: a plugin may
 /// also lead to the socket of something that lives on.
-fn socket_elsewhere(address: &Address, plugins_temp_dir: &Path) -> Option<TempPath> {
+pub(crate) fn socket_elsewhere(address: &Address, plugins_temp_dir: &Path) -> Option<TempPath> {
     let Address::Unix(path) = address else {
         return None;
     };

@@ -242,6 +242,7 @@ impl Plugin {
         let means = Means {
             place: Place::new(self.transport, &environment)?,
             tls: tls.clone(),
+            strays: None,
         };
         // Dropped with this future, it ends what was brokered.
         let broker = Serving(self.broker.clone());

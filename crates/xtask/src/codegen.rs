@@ -8,9 +8,13 @@ use xshell::{Shell, cmd};
 use crate::{Result, Workspace};
 
 /// Where protocols are written, and where the code made of them is kept: one file for each protobuf package.
-const PROTOCOLS: [(&str, &str); 2] = [
+const PROTOCOLS: [(&str, &str); 3] = [
     ("crates/plugin/proto", "crates/plugin/src/generated"),
     ("examples/proto", "examples/src/generated"),
+    (
+        "examples/proto/bidirectional",
+        "examples/src/generated/bidirectional",
+    ),
 ];
 
 /// The first words of what prost makes; files without them are not ours to compare or remove.

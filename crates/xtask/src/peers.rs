@@ -165,6 +165,8 @@ fn build_go(workspace: &Workspace) -> Result {
     let folder = folder(workspace);
     let gopath = env::join_paths([workspace.root.join("peers/go"), "/usr/share/gocode".into()])?;
     for (package, executable) in [
+        ("mainstay/counterhost", folder.join("go-counter-host")),
+        ("mainstay/counterplugin", folder.join("go-counter-plugin")),
         ("mainstay/kvhost", folder.join("go-kv-host")),
         ("mainstay/kvplugin", folder.join("go-kv-plugin")),
     ] {

@@ -1,6 +1,8 @@
 //! The example programs as real processes: kv_plugin under a host by hand, under our launcher and
-//! under Go's host; kv_host and our launcher with Go's plugin.
+//! under Go's host; kv_host and our launcher with Go's plugin; the two of the bidirectional example,
+//! with each other and with Go's.
 
+mod bidirectional;
 mod by_hand;
 mod grpc;
 mod host_side;

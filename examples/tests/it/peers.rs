@@ -1,5 +1,7 @@
+mod counter;
+
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use mainstay_examples::kv;
@@ -10,7 +12,7 @@ use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::processes::{self, files_in, started_with};
+use crate::processes::{self, files_in, printed};
 use crate::wait::{soon, until};
 
 const KV_PLUGIN: &str = env!("CARGO_BIN_EXE_kv_plugin");
@@ -24,7 +26,7 @@ async fn a_go_host_puts_and_gets() {
     for options in GO_HOST {
         let mut host = go_host(options, dir.path());
         host.args(["put-get", "key", "a value"]);
-        assert_eq!(printed(host, dir.path()).await, "a value\n");
+        assert_eq!(printed(&mut host, dir.path()).await, "a value\n");
     }
 }
 
@@ -34,7 +36,7 @@ async fn a_go_host_is_told_the_version() {
     for options in GO_HOST {
         let mut host = go_host(options, dir.path());
         host.arg("versions");
-        assert_eq!(printed(host, dir.path()).await, "1\n");
+        assert_eq!(printed(&mut host, dir.path()).await, "1\n");
     }
 }
 
@@ -45,7 +47,7 @@ async fn a_go_host_sees_no_call_fail_under_load() {
         for callers in ["1", "64"] {
             let mut host = go_host(options, dir.path());
             host.args(["bench", "--seconds", "0.5", "--concurrency", callers]);
-            let report = printed(host, dir.path()).await;
+            let report = printed(&mut host, dir.path()).await;
             let report: serde_json::Value = serde_json::from_str(&report).unwrap();
             assert_eq!(report["failures"], 0, "{report}");
             assert!(report["calls"].as_u64().unwrap() > 0, "{report}");
@@ -131,7 +133,7 @@ async fn kv_host_uses_a_go_plugin() {
         host.args(options).arg("--plugin").arg(peer("go-kv-plugin"));
         host.args(["put-get", "key", "a value"])
             .env("TMPDIR", dir.path());
-        assert_eq!(printed(host, dir.path()).await, "a value\n");
+        assert_eq!(printed(&mut host, dir.path()).await, "a value\n");
     }
 }
 
@@ -173,18 +175,4 @@ fn socket(plugin: &Instance) -> PathBuf {
         Address::Unix(socket) => socket.clone(),
         address => panic!("{address}"),
     }
-}
-
-/// What a host prints that succeeds and leaves no process and no file behind.
-async fn printed(mut host: Command, dir: &Path) -> String {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = soon("the host ends", host.output()).await.unwrap();
-    let stderr = String::from_utf8_lossy(&stderr);
-    assert!(status.success(), "{status}: {stderr}");
-    assert_eq!(started_with(dir), [0; 0], "{stderr}");
-    assert_eq!(files_in(dir), [""; 0], "{stderr}");
-    String::from_utf8(stdout).unwrap()
 }

@@ -59,5 +59,8 @@ impl HostBroker {
 impl Drop for HostBroker {
     fn drop(&mut self) {
         self.broker.abort("the plugin has ended");
+        if let Some(strays) = &self.means.strays {
+            strays.remove();
+        }
     }
 }

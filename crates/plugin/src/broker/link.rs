@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
 use super::announcements::{Announcement, Announcements, parse};
-use super::{BrokerFailure, WITHIN};
+use super::{BrokerFailure, Strays, WITHIN};
 use crate::generated::ConnInfo;
 use crate::launch::Connector;
 use crate::line::Address;
@@ -26,6 +26,8 @@ const OUTBOX: usize = 16;
 pub(crate) struct Means {
     pub(crate) place: Place,
     pub(crate) tls: Option<Tls>,
+    /// What the other side leaves behind that this one removes.
+    pub(crate) strays: Option<Arc<Strays>>,
 }
 
 /// A broker's stream while it is open, and all that lives no longer.
@@ -123,6 +125,9 @@ impl Link {
             return;
         }
         let announcement = parse(&message.network, &message.address);
+        if let (Some(strays), Ok(address)) = (&self.means.strays, &announcement) {
+            strays.note(address);
+        }
         let now = Instant::now();
         if !self.announcements().announced(id, announcement, now) {
             tracing::debug!(

@@ -59,10 +59,12 @@ impl Pair {
         let (host_link, from_host) = host.open(Means {
             place: place(),
             tls: tls(&hosts, &plugins),
+            strays: None,
         });
         let (plugin_link, from_plugin) = plugin.open(Means {
             place: place(),
             tls: tls(&plugins, &hosts),
+            strays: None,
         });
         reads(&host, host_link, from_plugin.map(Ok));
         reads(&plugin, plugin_link, from_host.map(Ok));
@@ -92,6 +94,7 @@ fn by_hand() -> (Broker, mpsc::Sender<Result<ConnInfo, Status>>, Outgoing) {
     let (link, outgoing) = broker.open(Means {
         place: Place::Tcp(0..=0),
         tls: None,
+        strays: None,
     });
     let (say, incoming) = mpsc::channel(1);
     reads(&broker, link, ReceiverStream::new(incoming));
@@ -263,6 +266,7 @@ async fn the_five_seconds_of_a_dial_are_those_for_the_host_and_the_announcement_
     let (_link, _outgoing) = broker.open(Means {
         place: Place::Tcp(0..=0),
         tls: None,
+        strays: None,
     });
     let error = dial.await.unwrap().unwrap_err();
     assert!(matches!(error.failure(), BrokerFailure::NotAnnounced(_)));
@@ -281,6 +285,7 @@ async fn who_accepts_before_the_host_has_come_waits_for_it() {
             group: None,
         },
         tls: None,
+        strays: None,
     });
     let accepted = accept.await.unwrap();
     let message = outgoing.next().await.unwrap();
@@ -448,6 +453,7 @@ async fn a_new_stream_begins_anew_and_one_that_is_closed_for_good_does_not() {
     let means = Means {
         place: Place::Tcp(0..=0),
         tls: None,
+        strays: None,
     };
     let (_link, _outgoing) = pair.host.open(means.clone());
     until("the old one ends", || pair.files() == 0).await;

@@ -37,7 +37,7 @@ const STDERR_WITHIN: Duration = Duration::from_millis(200);
 /// [`stop`](Self::stop) is the polite way.
 #[derive(Debug)]
 pub struct Instance {
-    // The process first: fields are dropped in this order.
+    // The process first, as the others remove what it leaves: fields are dropped in this order.
     pub(crate) process: Process,
     #[expect(dead_code, reason = "kept for what they do when dropped")]
     pub(crate) files: SocketFiles,

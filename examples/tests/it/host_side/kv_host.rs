@@ -1,10 +1,9 @@
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::processes::{files_in, started_with};
-use crate::wait::soon;
+use crate::processes::ran;
 
 const KV_PLUGIN: &str = env!("CARGO_BIN_EXE_kv_plugin");
 
@@ -74,14 +73,6 @@ fn kv_host(dir: &Path) -> Command {
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
-}
-
-/// Runs it to its end, and it leaves no process and no file behind.
-async fn ran(command: &mut Command, dir: &Path) -> Output {
-    let output = soon("kv_host ends", command.output()).await.unwrap();
-    assert_eq!(started_with(dir), [0; 0]);
-    assert_eq!(files_in(dir), [""; 0]);
-    output
 }
 
 /// What it says on stderr, in one paragraph, when it fails.

@@ -1,31 +1,16 @@
-// Package kv is what the two Go peers share: the handshake, the store's
-// interface and the glue that carries it over gRPC.
+// Package kv is the store's interface, and the glue that carries it over gRPC.
 package kv
 
 import (
 	"context"
-	"time"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+
+	"mainstay/contract"
 )
 
 //go:generate protoc -I ../../../../../examples/proto --go_out=plugins=grpc:../.. ../../../../../examples/proto/kv.proto
-
-// PluginName is the key under which hosts dispense the store. It never goes on
-// the wire: a gRPC host looks it up in its own map.
-const PluginName = "kv"
-
-// CallTimeout bounds every call, so that a peer that hangs fails a test
-// instead of hanging it.
-const CallTimeout = 10 * time.Second
-
-// Handshake is the one of go-plugin's own KV example.
-var Handshake = plugin.HandshakeConfig{
-	ProtocolVersion:  1,
-	MagicCookieKey:   "BASIC_PLUGIN",
-	MagicCookieValue: "hello",
-}
 
 // Store is the service as both sides see it.
 type Store interface {
@@ -57,7 +42,7 @@ type client struct {
 }
 
 func (c *client) Get(key string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), CallTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), contract.CallTimeout)
 	defer cancel()
 	response, err := c.kv.Get(ctx, &GetRequest{Key: key})
 	if err != nil {
@@ -67,7 +52,7 @@ func (c *client) Get(key string) ([]byte, error) {
 }
 
 func (c *client) Put(key string, value []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), CallTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), contract.CallTimeout)
 	defer cancel()
 	_, err := c.kv.Put(ctx, &PutRequest{Key: key, Value: value})
 	return err

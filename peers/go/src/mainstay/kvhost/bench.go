@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"mainstay/host"
 )
 
 const (
@@ -24,7 +26,7 @@ type benchReport struct {
 	Concurrency int     `json:"concurrency"`
 }
 
-func bench(o options, seconds float64, concurrency, valueSize int) error {
+func bench(o host.Options, seconds float64, concurrency, valueSize int) error {
 	if seconds <= 0 || concurrency < 1 || valueSize < 0 {
 		return errors.New("--seconds, --concurrency and --value-size must be positive")
 	}

@@ -4,24 +4,26 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"mainstay/host"
 )
 
 // holdLimit ends a host that its test has forgotten.
 const holdLimit = 10 * time.Minute
 
-func put(o options, key, value string) error {
+func put(o host.Options, key, value string) error {
 	return with(o, func(s *session) error {
 		return s.store.Put(key, []byte(value))
 	})
 }
 
-func get(o options, key string) error {
+func get(o host.Options, key string) error {
 	return with(o, func(s *session) error {
 		return s.print(key)
 	})
 }
 
-func putGet(o options, key, value string) error {
+func putGet(o host.Options, key, value string) error {
 	return with(o, func(s *session) error {
 		if err := s.store.Put(key, []byte(value)); err != nil {
 			return err
@@ -39,12 +41,12 @@ func (s *session) print(key string) error {
 	return err
 }
 
-func hold(o options) error {
+func hold(o host.Options) error {
 	return with(o, func(s *session) error {
 		if err := s.store.Put("held", []byte("value")); err != nil {
 			return err
 		}
-		if _, err := fmt.Printf("pid=%d\n", s.cmd.Process.Pid); err != nil {
+		if _, err := fmt.Printf("pid=%d\n", s.Cmd.Process.Pid); err != nil {
 			return err
 		}
 		time.Sleep(holdLimit)
@@ -52,12 +54,12 @@ func hold(o options) error {
 	})
 }
 
-func versions(o options) error {
+func versions(o host.Options) error {
 	return with(o, func(s *session) error {
-		if err := s.ping(); err != nil {
+		if err := s.Ping(); err != nil {
 			return err
 		}
-		_, err := fmt.Println(s.client.NegotiatedVersion())
+		_, err := fmt.Println(s.Client.NegotiatedVersion())
 		return err
 	})
 }

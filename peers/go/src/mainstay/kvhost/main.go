@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"mainstay/host"
 )
 
 const usage = `usage: kvhost --plugin PATH [--auto-mtls] [--quiet] COMMAND
@@ -36,24 +38,8 @@ func main() {
 	}
 }
 
-// options say how to start the plugin. They may stand before the command or
-// after it.
-type options struct {
-	path     string
-	autoMTLS bool
-	quiet    bool
-}
-
-func (o *options) register(flags *flag.FlagSet) {
-	// The present value is the default, else a second registration would undo
-	// what was parsed before it.
-	flags.StringVar(&o.path, "plugin", o.path, "")
-	flags.BoolVar(&o.autoMTLS, "auto-mtls", o.autoMTLS, "")
-	flags.BoolVar(&o.quiet, "quiet", o.quiet, "")
-}
-
 func run(args []string) error {
-	var o options
+	var o host.Options
 	flags := flagSet(&o)
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -90,11 +76,11 @@ func run(args []string) error {
 	}
 }
 
-func flagSet(o *options) *flag.FlagSet {
+func flagSet(o *host.Options) *flag.FlagSet {
 	flags := flag.NewFlagSet("kvhost", flag.ContinueOnError)
 	// The error is printed once, by main.
 	flags.SetOutput(io.Discard)
-	o.register(flags)
+	o.Register(flags)
 	return flags
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"time"
+
+	"mainstay/host"
 )
 
 type startReport struct {
@@ -14,7 +16,7 @@ type startReport struct {
 
 // start measures from before the process exists to the end of the first call:
 // a connection that is still being made when Client returns is not a start.
-func start(o options, count int) error {
+func start(o host.Options, count int) error {
 	if count < 1 {
 		return errors.New("--count must be positive")
 	}
@@ -30,7 +32,7 @@ func start(o options, count int) error {
 		started := time.Since(begin)
 
 		begin = time.Now()
-		if killed := s.kill(); err == nil {
+		if killed := s.Kill(); err == nil {
 			err = killed
 		}
 		if err != nil {

@@ -10,14 +10,15 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"mainstay/contract"
 	"mainstay/kv"
 )
 
 func main() {
 	plugin.Serve(&plugin.ServeConfig{
-		HandshakeConfig: kv.Handshake,
+		HandshakeConfig: contract.Handshake,
 		Plugins: plugin.PluginSet{
-			kv.PluginName: &kv.Plugin{Impl: &store{values: make(map[string][]byte)}},
+			"kv": &kv.Plugin{Impl: &store{values: make(map[string][]byte)}},
 		},
 		GRPCServer: plugin.DefaultGRPCServer,
 	})

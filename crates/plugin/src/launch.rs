@@ -4,6 +4,8 @@ mod instance;
 mod log;
 mod output;
 mod process;
+pub(crate) mod socket;
+mod started;
 
 pub use connector::{Connecting, Connector};
 pub use error::{ConnectError, ConnectFailure, LaunchError, LaunchFailure, StillRunning};
@@ -11,31 +13,18 @@ pub use instance::{Exit, Instance, Stopped, StoppedBy};
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::Permissions;
-use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, UnixTime};
-use tempfile::{TempDir, TempPath};
-use tokio::sync::{OnceCell, watch};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
-
 use self::error::Left;
-use self::instance::{ForwardedOutput, SocketFiles};
-use self::output::{LONGEST_LINE, Lines, Piece, Tail, shortened};
+use self::output::Lines;
 use self::process::{Output, Process};
-use crate::broker::{HostBroker, Means, Strays};
-use crate::certificate::{Identity, Pinned, Role};
+use self::started::Started;
+use crate::certificate::Identity;
 use crate::cookie::Cookie;
-use crate::line::{Address, HandshakeLine};
-use crate::serve::Place;
-use crate::tls::Tls;
 
 /// What hosts say of themselves to plugins. What this host does not say must not come from its own
 /// environment either, which another host may have written.
@@ -48,12 +37,6 @@ const VARIABLES: [&str; 7] = [
     "PLUGIN_UNIX_SOCKET_DIR",
     "PLUGIN_UNIX_SOCKET_GROUP",
 ];
-
-/// What fits into a socket address, without the zero behind it.
-const LONGEST_SOCKET_PATH: usize = 107;
-
-/// How long a plugin that failed to start is given to end, before it is killed.
-const ENDS_BY_ITSELF: Duration = Duration::from_millis(200);
 
 /// How a plugin is started and spoken to: the host's side of the protocol.
 ///
@@ -214,7 +197,7 @@ impl Launcher {
             .then(Identity::generate)
             .transpose()
             .map_err(|error| prepare(error.into()))?;
-        let dir = socket_dir(&std::env::temp_dir()).map_err(|error| prepare(error.into()))?;
+        let dir = socket::dir(&std::env::temp_dir()).map_err(|error| prepare(error.into()))?;
 
         let command = self.command(dir.path(), identity.as_ref());
         let (process, Output { stdout, stderr }) =
@@ -270,227 +253,6 @@ impl Launcher {
         name.unwrap_or_else(|| self.program.to_string_lossy())
             .into()
     }
-}
-
-/// A process that has not yet proved to be a plugin.
-struct Started {
-    process: Process,
-    dir: TempDir,
-    output: ForwardedOutput,
-    plugin: Arc<str>,
-}
-
-impl Started {
-    fn new(process: Process, dir: TempDir, launcher: &Launcher, stderr: Lines) -> Self {
-        let plugin = launcher.name();
-        let tail = Tail::default();
-        let (reading, stderr_read) = watch::channel(());
-        let mut tasks = JoinSet::new();
-        let forward = log::forward_stderr(stderr, Arc::clone(&plugin), tail.clone());
-        tasks.spawn(async move {
-            forward.await;
-            drop(reading);
-        });
-        Self {
-            process,
-            dir,
-            output: ForwardedOutput {
-                tail,
-                stderr_read,
-                tasks,
-            },
-            plugin,
-        }
-    }
-
-    async fn into_instance(
-        mut self,
-        launcher: &Launcher,
-        mut stdout: Lines,
-        identity: Option<Identity>,
-    ) -> Result<Instance, LaunchError> {
-        let line = match self.first_line(launcher, &mut stdout).await {
-            Ok(line) => line,
-            Err((failure, line)) => return Err(self.failed(launcher, failure, &line).await),
-        };
-        let understood = understand(&line, &launcher.versions, identity);
-        let (handshake, tls) = match understood {
-            Ok(understood) => understood,
-            Err(failure) => return Err(self.failed(launcher, failure, &line).await),
-        };
-        let plugin = Arc::clone(&self.plugin);
-        self.output.tasks.spawn(log::forward_stdout(stdout, plugin));
-        let address = handshake.address().clone();
-        tracing::info!(
-            plugin = %self.plugin,
-            pid = self.process.pid(),
-            version = handshake.version(),
-            "plugin started"
-        );
-        let broker = HostBroker::new(Means {
-            place: match &address {
-                Address::Unix(_) => Place::Unix {
-                    dir: self.dir.path().to_owned(),
-                    group: None,
-                },
-                Address::Tcp(_) => Place::Tcp(0..=0),
-            },
-            tls: tls.clone(),
-            strays: Some(Arc::new(Strays::new(launcher.plugins_temp_dir()))),
-        });
-        let tls = tls.map(|tls| tls.connecting);
-        Ok(Instance {
-            broker,
-            files: SocketFiles {
-                elsewhere: socket_elsewhere(&address, &launcher.plugins_temp_dir()),
-                dir: self.dir,
-            },
-            process: self.process,
-            output: self.output,
-            plugin: self.plugin,
-            version: handshake.version(),
-            connector: Connector::new(address, tls, launcher.connect_within),
-            channel: OnceCell::new(),
-            connect_within: launcher.connect_within,
-            stop_within: launcher.stop_within,
-        })
-    }
-
-    /// The first line, or what is wrong with it and as much as there is of it.
-    async fn first_line(
-        &self,
-        launcher: &Launcher,
-        stdout: &mut Lines,
-    ) -> Result<String, (LaunchFailure, String)> {
-        let reading = async {
-            tokio::select! {
-                // First, so that a line from a process that has just ended is still read.
-                biased;
-                piece = stdout.next() => Some(piece),
-                _ = self.process.ended() => None,
-            }
-        };
-        let piece = match timeout(launcher.start_within, reading).await {
-            Ok(Some(piece)) => piece,
-            // Its pipe may have another holder, which neither prints nor ends.
-            Ok(None) => match timeout(ENDS_BY_ITSELF, stdout.next()).await {
-                Ok(piece) => piece,
-                Err(_) => return Err((LaunchFailure::Exited, stdout.begun())),
-            },
-            Err(_) => {
-                let failure = LaunchFailure::Timeout(launcher.start_within);
-                return Err((failure, stdout.begun()));
-            }
-        };
-        match piece {
-            Ok(Piece::Line(line)) => Ok(line),
-            Ok(Piece::Part(line)) => Err((LaunchFailure::LongLine(LONGEST_LINE), line)),
-            Ok(Piece::End(line)) => Err((LaunchFailure::ClosedStdout, line)),
-            Err(error) => Err((LaunchFailure::Prepare(error.into()), String::new())),
-        }
-    }
-
-    /// Ends the process, and gathers what it left.
-    async fn failed(
-        self,
-        launcher: &Launcher,
-        mut failure: LaunchFailure,
-        line: &str,
-    ) -> LaunchError {
-        // A process that is about to end explains more by its status than by being killed.
-        let status = timeout(ENDS_BY_ITSELF, self.process.ended()).await.ok();
-        if status.is_some() && matches!(failure, LaunchFailure::ClosedStdout) {
-            failure = LaunchFailure::Exited;
-        }
-        let Self {
-            process,
-            dir,
-            output,
-            plugin: _,
-        } = self;
-        drop(process);
-        drop(dir);
-        let stderr = output.into_last_lines().await;
-        // Upstream's words, by which plugins of any make say this.
-        let no_cookie = |line: &String| line.starts_with("This binary is a plugin.");
-        if matches!(failure, LaunchFailure::Exited) && stderr.iter().any(no_cookie) {
-            failure = LaunchFailure::Cookie(launcher.cookie.key().to_owned());
-        }
-        LaunchError {
-            failure,
-            program: launcher.program.display().to_string(),
-            line: Some(line).filter(|line| !line.is_empty()).map(shortened),
-            left: Left {
-                status: status.flatten(),
-                stderr,
-            },
-        }
-    }
-}
-
-fn understand(
-    line: &str,
-    versions: &BTreeSet<u32>,
-    identity: Option<Identity>,
-) -> Result<(HandshakeLine, Option<Tls>), LaunchFailure> {
-    let handshake: HandshakeLine = line.parse().map_err(LaunchFailure::Line)?;
-    if !versions.contains(&handshake.version()) {
-        return Err(LaunchFailure::Version {
-            plugin: handshake.version(),
-            host: versions.clone(),
-        });
-    }
-    let certificate = handshake.certificate().map(<[u8]>::to_vec);
-    let tls = match (identity, certificate) {
-        (None, None) => None,
-        (None, Some(_)) => return Err(LaunchFailure::UnaskedCertificate),
-        (Some(_), None) => return Err(LaunchFailure::NoCertificate),
-        (Some(own), Some(der)) => {
-            let pinned = Pinned::from_der(CertificateDer::from(der))
-                .map_err(|error| LaunchFailure::Certificate(error.into()))?;
-            // Every TLS handshake checks it again; here the failure can be told in full.
-            pinned
-                .check_use(Role::Server, UnixTime::now())
-                .map_err(rustls::Error::from)
-                .and_then(|()| Tls::new(own, pinned))
-                .map(Some)
-                .map_err(|error| LaunchFailure::Certificate(error.into()))?
-        }
-    };
-    Ok((handshake, tls))
-}
-
-/// A directory for the plugin's socket, which only its owner may enter: systems differ in what the
-/// mode of a socket file means.
-fn socket_dir(temp_dir: &Path) -> io::Result<TempDir> {
-    let (prefix, random) = ("plugin-dir", 6);
-    // Two slashes, and a name as upstream's plugins and ours give their sockets.
-    let longest = temp_dir.as_os_str().len() + prefix.len() + random + 2 + 16;
-    let short = Path::new("/tmp");
-    tempfile::Builder::new()
-        .prefix(prefix)
-        .rand_bytes(random)
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(if longest > LONGEST_SOCKET_PATH {
-            short
-        } else {
-            temp_dir
-        })
-}
-
-/// The socket of a plugin that does not heed `PLUGIN_UNIX_SOCKET_DIR`, as upstream before 1.6, and
-/// that leaves it behind when it is killed. Only where and as upstream names them: a plugin may
-/// also lead to the socket of something that lives on.
-pub(crate) fn socket_elsewhere(address: &Address, plugins_temp_dir: &Path) -> Option<TempPath> {
-    let Address::Unix(path) = address else {
-        return None;
-    };
-    let as_upstream = path.parent() == Some(plugins_temp_dir)
-        && path.file_name()?.to_str()?.starts_with("plugin");
-    let is_socket = path.symlink_metadata().ok()?.file_type().is_socket();
-    (as_upstream && is_socket)
-        .then(|| TempPath::try_from_path(path).ok())
-        .flatten()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::launch::socket_elsewhere;
+use crate::launch::socket;
 use crate::line::Address;
 
 /// How many files are noted before those that are gone are looked for.
@@ -41,7 +41,7 @@ impl Strays {
 
     /// The plugin says that it listens there.
     pub(crate) fn note(&self, address: &Address) {
-        let Some(file) = socket_elsewhere(address, &self.dir) else {
+        let Some(file) = socket::elsewhere(address, &self.dir) else {
             return;
         };
         let mut noted = self.noted();

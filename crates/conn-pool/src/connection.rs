@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::future::{Future, ready};
+use std::num::NonZeroU32;
 
 /// What a connection says of itself. All of it has defaults, which suit one that cannot break.
 ///
@@ -24,6 +25,16 @@ pub trait Connection: Send + 'static {
     /// that carries many at once, and keeps them apart.
     fn is_reusable(&self) -> bool {
         false
+    }
+
+    /// To how many it can be lent at a time. Asked once, when it is made; the pool lends it to no more
+    /// than [it lends any](crate::PoolLayer::shared), so a pool of [`Whole`](crate::Whole) ones to one.
+    ///
+    /// For connections of which it is known only when they are made whether they can be shared: what the
+    /// last one to a target said is expected of the next, of the first that it is shared as the pool
+    /// shares.
+    fn max_leases(&self) -> NonZeroU32 {
+        NonZeroU32::MAX
     }
 
     /// Finds out whether the other side still answers, while nobody else has it.

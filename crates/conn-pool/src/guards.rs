@@ -56,14 +56,18 @@ where
     }
 }
 
-impl<R: Lend> Reservation<R> {
+impl<R: Lend + Deref<Target: Connection>> Reservation<R> {
     pub(crate) fn fill(mut self, one: R) {
+        // Foreign, so before the slot is taken for filled: if it panics, connecting has failed.
+        let max_leases = one.max_leases().get();
         self.pending = false;
         let (jitter, now) = (rand::random(), Instant::now());
         self.desk
-            .enter(|book, fx| book.connected(self.slot, one, jitter, now, fx));
+            .enter(|book, fx| book.connected(self.slot, one, max_leases, jitter, now, fx));
     }
+}
 
+impl<R: Lend> Reservation<R> {
     /// It was made, and is broken.
     pub(crate) fn spoil(mut self, one: R) {
         self.pending = false;

@@ -76,7 +76,8 @@ impl<K> PoolLayer<K> {
 }
 
 impl<K, L, B> PoolLayer<K, L, B> {
-    /// Lends each connection to up to `max_leases` callers at a time, the least loaded first.
+    /// Lends each connection to up to `max_leases` callers at a time, the least loaded first; or to
+    /// fewer, if [it says so](Connection::max_leases).
     pub fn shared(self, max_leases: NonZeroU32) -> PoolLayer<K, Shared, B> {
         PoolLayer {
             counts: self.counts,

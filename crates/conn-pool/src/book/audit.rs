@@ -10,7 +10,7 @@ impl<R: Lend> Book<R> {
             census.add(slot.state);
             let notes = self.notes.iter().filter(|(_, note)| note.slot == id);
             assert_eq!(notes.count() as u32, slot.leases, "leases of {id}");
-            assert!(slot.leases <= self.max_leases);
+            assert!(slot.leases <= slot.max_leases && slot.max_leases <= self.max_leases);
             let lendable = matches!(slot.state, State::Idle | State::Lent);
             assert_eq!(slot.state == State::Idle, lendable && slot.leases == 0);
             let is_here = slot.home.is_some();
@@ -33,8 +33,7 @@ impl<R: Lend> Book<R> {
                 let listed = lane.levels.lists().iter().enumerate();
                 let listed = listed.filter(|(_, list)| walk(list, &self.slots).contains(&id));
                 let listed: Vec<_> = listed.map(|(load, _)| load).collect();
-                if matches!(slot.state, State::Idle | State::Lent) && slot.leases < self.max_leases
-                {
+                if matches!(slot.state, State::Idle | State::Lent) && !slot.is_full() {
                     lendable += 1;
                     assert_eq!(listed, [slot.leases as usize], "levels of {id}");
                 } else {
@@ -48,7 +47,7 @@ impl<R: Lend> Book<R> {
             let slots = slots.filter(|slot| {
                 slot.lane == lane_id
                     && matches!(slot.state, State::Idle | State::Lent)
-                    && slot.leases < self.max_leases
+                    && !slot.is_full()
             });
             assert_eq!(least, slots.map(|slot| slot.leases).min());
             let waiters = walk(&lane.waiters, &self.waiters);

@@ -24,7 +24,9 @@ impl<R: Lend> Book<R> {
                 self.make_room(now, fx);
                 break;
             }
-            let slot = self.slots.insert(Slot::connecting(lane, now));
+            let slot = self
+                .slots
+                .insert(Slot::connecting(lane, self.max_leases, now));
             self.census.add(State::Connecting);
             self.lanes[lane].census.add(State::Connecting);
             begun.push((slot, lane));
@@ -52,11 +54,12 @@ impl<R: Lend> Book<R> {
             .map(|(id, _)| id)
     }
 
-    /// A connection was made. `jitter` is between 0 and 1.
+    /// A connection was made. `max_leases` is what it says itself, `jitter` is between 0 and 1.
     pub(crate) fn connected(
         &mut self,
         id: u32,
         one: R,
+        max_leases: u32,
         jitter: f64,
         now: Instant,
         fx: &mut Effects<R>,
@@ -66,11 +69,14 @@ impl<R: Lend> Book<R> {
         slot.idle_since = now;
         slot.good_at = now;
         slot.checked = now;
+        slot.max_leases = max_leases.min(self.max_leases);
         slot.jitter = jitter;
         slot.expires = later(now, cut(self.times.lifetime, JITTER * jitter));
         slot.home = Some(one);
         let lane = &mut self.lanes[slot.lane];
         lane.distrusted = false;
+        // The next will be of its kind.
+        lane.max_leases = slot.max_leases;
         lane.levels.insert(&mut self.slots, id, 0);
         let failing = lane.failing.take();
         self.set(id, State::Idle);
@@ -178,7 +184,7 @@ impl<R: Lend> Book<R> {
             return;
         }
         let mut waiter = it.waiters.tail();
-        for _ in 0..it.uncovered(self.max_leases) {
+        for _ in 0..it.uncovered() {
             let it = &self.lanes[lane];
             let before = it.waiters.before(&self.waiters, waiter);
             if self.waiters[waiter].since <= come_by

@@ -127,7 +127,7 @@ impl<R: Lend> Book<R> {
         let drain_by = later(now, self.times.drain_within);
         match slot.state {
             State::Idle | State::Lent => {
-                if load < self.max_leases {
+                if !slot.is_full() {
                     let levels = &mut self.lanes[lane].levels;
                     levels.remove(&mut self.slots, id, load);
                 }

@@ -15,6 +15,8 @@ pub(crate) struct Lane {
     /// First come, first served.
     pub(crate) waiters: List,
     pub(crate) waiting: u32,
+    /// How many share a connection: as the last that was made said.
+    pub(crate) max_leases: u32,
     /// Where it stands among the lanes that have waiters, or [`NONE`].
     pub(crate) at: u32,
     pub(crate) failing: Option<Failing>,
@@ -74,12 +76,13 @@ pub(crate) struct Note {
 }
 
 impl Lane {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(max_leases: u32) -> Self {
         Self {
             levels: Levels::new(),
             census: Census::NONE,
             waiters: List::EMPTY,
             waiting: 0,
+            max_leases,
             at: NONE,
             failing: None,
             trouble: None,
@@ -113,22 +116,22 @@ impl Lane {
     }
 
     /// How many waiters no connection is coming for.
-    pub(crate) const fn uncovered(&self, max_leases: u32) -> u32 {
-        let covered = self.coming().saturating_mul(max_leases);
-        self.waiting.saturating_sub(covered)
+    pub(crate) const fn uncovered(&self) -> u32 {
+        self.waiting.saturating_sub(self.covered())
+    }
+
+    /// How many waiters can have what is coming.
+    pub(crate) const fn covered(&self) -> u32 {
+        self.coming().saturating_mul(self.max_leases)
     }
 
     /// The first waiter that no connection is coming for.
-    pub(crate) fn first_uncovered<R>(
-        &self,
-        waiters: &Slab<Waiter<R>>,
-        max_leases: u32,
-    ) -> Option<u32> {
-        if self.uncovered(max_leases) == 0 {
+    pub(crate) fn first_uncovered<R>(&self, waiters: &Slab<Waiter<R>>) -> Option<u32> {
+        if self.uncovered() == 0 {
             return None;
         }
         let mut id = self.waiters.head();
-        for _ in 0..self.coming().saturating_mul(max_leases) {
+        for _ in 0..self.covered() {
             id = self.waiters.after(waiters, id);
         }
         Some(id)

@@ -75,7 +75,7 @@ impl<R: Lend> Book<R> {
             return Ok(self.hand_over(note, one, waiter, now));
         }
         self.notes.remove(note);
-        let (lane, load) = (slot.lane, slot.leases);
+        let (lane, load, is_full) = (slot.lane, slot.leases, slot.is_full());
         slot.take_home(one);
         slot.leases = load - 1;
         if load == 1 {
@@ -83,10 +83,10 @@ impl<R: Lend> Book<R> {
             slot.good_at = now;
         }
         let levels = &mut self.lanes[lane].levels;
-        if load < self.max_leases {
-            levels.shift(&mut self.slots, id, load, load - 1);
-        } else {
+        if is_full {
             levels.insert(&mut self.slots, id, load - 1);
+        } else {
+            levels.shift(&mut self.slots, id, load, load - 1);
         }
         if load == 1 {
             self.set(id, State::Idle);
@@ -134,7 +134,7 @@ impl<R: Lend> Book<R> {
             Condition::Unused | Condition::Unfit => {}
         }
         let slot = &mut self.slots[id];
-        let (lane, load) = (slot.lane, slot.leases);
+        let (lane, load, is_full) = (slot.lane, slot.leases, slot.is_full());
         slot.leases = load - 1;
         if slot.state != State::Lent {
             if slot.state == State::Abandoned {
@@ -146,10 +146,10 @@ impl<R: Lend> Book<R> {
         }
         slot.take_home(one);
         let levels = &mut self.lanes[lane].levels;
-        if load < self.max_leases {
-            levels.shift(&mut self.slots, id, load, load - 1);
-        } else {
+        if is_full {
             levels.insert(&mut self.slots, id, load - 1);
+        } else {
+            levels.shift(&mut self.slots, id, load, load - 1);
         }
         if load == 1 {
             self.slots[id].idle_since = now;
@@ -215,12 +215,12 @@ impl<R: Lend> Book<R> {
         let new = !slot.used;
         slot.used = true;
         slot.leases = load + 1;
-        let one = slot.lend();
+        let (one, is_full) = (slot.lend(), slot.is_full());
         let levels = &mut self.lanes[lane].levels;
-        if load + 1 < self.max_leases {
-            levels.shift(&mut self.slots, id, load, load + 1);
-        } else {
+        if is_full {
             levels.remove(&mut self.slots, id, load);
+        } else {
+            levels.shift(&mut self.slots, id, load, load + 1);
         }
         if load == 0 {
             self.set(id, State::Lent);
@@ -242,7 +242,7 @@ impl<R: Lend> Book<R> {
             };
             if self.is_stale(slot, now) {
                 // Those behind it have idled for longer, unless they are shared and in use.
-                if it.uncovered(self.max_leases) == 0 && self.max_leases == 1 {
+                if it.uncovered() == 0 && self.max_leases == 1 {
                     return;
                 }
                 self.check(slot, true, fx);

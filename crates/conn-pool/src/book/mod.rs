@@ -133,7 +133,7 @@ impl<R: Lend> Book<R> {
         times: Times,
     ) -> Self {
         let mut lanes = Slab::new();
-        lanes.insert(Lane::new());
+        lanes.insert(Lane::new(max_leases));
         Self {
             name,
             counts,
@@ -162,7 +162,7 @@ impl<R: Lend> Book<R> {
 
     /// A lane for one more target.
     pub(crate) fn new_lane(&mut self) -> u32 {
-        self.lanes.insert(Lane::new())
+        self.lanes.insert(Lane::new(self.max_leases))
     }
 
     /// Somebody means to join a lane, which stays until the interest is gone.

@@ -44,7 +44,7 @@ impl<R: Lend> Book<R> {
         }
         self.serve(lane, now, fx);
         let it = &self.lanes[lane];
-        if it.uncovered(self.max_leases) > 0
+        if it.uncovered() > 0
             && it.census.total() < self.counts.max_per_key
             && (self.census.total() < self.counts.max_size
                 || (self.lanes.len() > 1
@@ -166,7 +166,7 @@ impl<R: Lend> Book<R> {
         }
         let failing = it.failing.as_ref()?;
         let retry_at = failing.retry_at?;
-        let is_covered = it.waiting < it.coming().saturating_mul(self.max_leases);
+        let is_covered = it.waiting < it.covered();
         let is_long = later(failing.since, self.times.fail_fast_after) <= now;
         // Who comes when a try is due makes it, though it may be refused itself.
         let is_tried = retry_at > now || it.coming() > 0;

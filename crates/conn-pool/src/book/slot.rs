@@ -52,6 +52,8 @@ pub(crate) struct Slot<R> {
     /// Changed by the book's `set` only, which counts.
     pub(crate) state: State,
     pub(crate) leases: u32,
+    /// How many there may be: what it said itself, and no more than the pool lends.
+    pub(crate) max_leases: u32,
     /// What was lent before, and is at home.
     pub(crate) home: Option<R>,
     /// More of the same, made when several were lent at once, and kept.
@@ -133,12 +135,13 @@ impl<T> Lend for std::sync::Arc<T> {
 }
 
 impl<R: Lend> Slot<R> {
-    pub(crate) const fn connecting(lane: u32, now: Instant) -> Self {
+    pub(crate) const fn connecting(lane: u32, max_leases: u32, now: Instant) -> Self {
         Self {
             links: Links::NOWHERE,
             lane,
             state: State::Connecting,
             leases: 0,
+            max_leases,
             home: None,
             spares: Vec::new(),
             born: now,
@@ -160,6 +163,12 @@ impl<R: Lend> Slot<R> {
     /// The one before it in the list that it stands in, or [`NONE`].
     pub(crate) const fn before(&self) -> u32 {
         self.links.before()
+    }
+
+    /// No more can have it.
+    #[inline]
+    pub(crate) const fn is_full(&self) -> bool {
+        self.leases >= self.max_leases
     }
 
     #[inline]

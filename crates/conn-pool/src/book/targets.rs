@@ -46,7 +46,7 @@ impl<R: Lend> Book<R> {
             return 0;
         }
         let it = &self.lanes[lane];
-        let covered = it.waiting - it.uncovered(self.max_leases);
+        let covered = it.waiting - it.uncovered();
         let mut waiter = it.waiters.head();
         let mut uncovered = 0;
         for nth in 0..it.waiting {
@@ -61,7 +61,7 @@ impl<R: Lend> Book<R> {
             Some(_) => 1,
             None => self.counts.max_per_key - it.census.total(),
         };
-        uncovered.div_ceil(self.max_leases).min(most)
+        uncovered.div_ceil(it.max_leases).min(most)
     }
 
     /// Closes idle connections of other targets, those that are idle for the longest, for as many as
@@ -118,7 +118,7 @@ impl<R: Lend> Book<R> {
         {
             return None;
         }
-        let waiter = it.first_uncovered(&self.waiters, self.max_leases)?;
+        let waiter = it.first_uncovered(&self.waiters)?;
         let after = GIVES_WAY_AFTER.min(self.times.acquire_within / 2);
         Some(later(self.waiters[waiter].since, after))
     }
@@ -129,7 +129,7 @@ impl<R: Lend> Book<R> {
         if it.census.total() >= self.counts.max_per_key || !it.may_connect(now) {
             return None;
         }
-        let waiter = it.first_uncovered(&self.waiters, self.max_leases)?;
+        let waiter = it.first_uncovered(&self.waiters)?;
         Some(self.waiters[waiter].ticket)
     }
 }

@@ -49,6 +49,8 @@ struct Driver<R> {
     made: u32,
     max_size: u32,
     max_leases: u32,
+    /// To how many the connection of this number says it can be lent.
+    says: fn(u32) -> u32,
     lanes: Vec<u32>,
     leases: Vec<Grant<R>>,
     waiters: Vec<u32>,
@@ -68,6 +70,7 @@ struct Open {
     number: u32,
     lane: usize,
     load: u32,
+    max: u32,
     /// When its load last changed.
     at: u32,
 }
@@ -89,6 +92,7 @@ impl<R: Lend> Driver<R> {
             made: 0,
             max_size,
             max_leases,
+            says: |_| u32::MAX,
             lanes: vec![0],
             leases: Vec::new(),
             waiters: Vec::new(),
@@ -167,11 +171,14 @@ impl<R: Lend> Driver<R> {
                     self.made += 1;
                     let lane = self.book.lane_of(slot) as usize;
                     let one = (self.wrap)(number);
-                    self.book.connected(slot, one, 0.5, now, &mut fx);
+                    let max_leases = (self.says)(number);
+                    self.book
+                        .connected(slot, one, max_leases, 0.5, now, &mut fx);
                     self.open.push(Open {
                         number,
                         lane,
                         load: 0,
+                        max: max_leases.min(self.max_leases),
                         at: self.clock,
                     });
                     self.model_serve(lane);
@@ -324,7 +331,7 @@ impl<R: Lend> Driver<R> {
 
     fn model_first(&self, lane: usize) -> Option<u32> {
         let open = self.open.iter();
-        let open = open.filter(|open| open.lane == lane && open.load < self.max_leases);
+        let open = open.filter(|open| open.lane == lane && open.load < open.max);
         open.min_by_key(|open| (open.load, std::cmp::Reverse(open.at)))
             .map(|open| open.number)
     }
@@ -458,6 +465,11 @@ fn busy() -> Times {
         .with_drain_within(ms(500))
 }
 
+/// As of a server that speaks HTTP/1.1 on some of its addresses.
+fn some_to_one(number: u32) -> u32 {
+    [3, 1, 2, 1][number as usize % 4]
+}
+
 fn n(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
 }
@@ -490,6 +502,14 @@ proptest! {
     }
 
     #[test]
+    fn lends_each_connection_to_as_many_as_it_says(ops in vec(op(), 1..120), max_size in 1..4u32) {
+        let mut driver = shared(Limits::new(n(max_size)), max_size, quiet(), true);
+        driver.says = some_to_one;
+        ops.iter().for_each(|op| driver.run(op));
+        driver.end();
+    }
+
+    #[test]
     fn accounts_for_whole_connections_whatever_happens(ops in vec(any_op(), 1..150), min_size in 0..3u32) {
         let limits = Limits::new(n(3)).with_min_size(min_size).unwrap();
         let mut driver = whole(limits, 3, busy(), false);
@@ -502,6 +522,15 @@ proptest! {
         let limits = Limits::new(n(3)).with_min_size(min_size).unwrap();
         let limits = limits.with_max_connecting(n(2));
         let mut driver = shared(limits, 3, busy(), false);
+        ops.iter().for_each(|op| driver.run(op));
+        driver.end();
+    }
+
+    #[test]
+    fn accounts_for_connections_that_differ_whatever_happens(ops in vec(any_op(), 1..150), min_size in 0..3u32) {
+        let limits = Limits::new(n(3)).with_min_size(min_size).unwrap();
+        let mut driver = shared(limits, 3, busy(), false);
+        driver.says = some_to_one;
         ops.iter().for_each(|op| driver.run(op));
         driver.end();
     }
@@ -521,6 +550,17 @@ proptest! {
         let limits = KeyedLimits::new(n(3), n(2)).unwrap();
         let book = Book::new(None, limits.counts(), 2, busy());
         let mut driver: Driver<Arc<u32>> = Driver::new(book, Arc::new, |one| **one, 3, 2, false);
+        driver.add_lanes();
+        ops.iter().for_each(|op| driver.run(op));
+        driver.end();
+    }
+
+    #[test]
+    fn accounts_for_many_targets_with_connections_that_differ(ops in vec(any_op(), 1..150)) {
+        let limits = KeyedLimits::new(n(3), n(2)).unwrap();
+        let book = Book::new(None, limits.counts(), 2, busy());
+        let mut driver: Driver<Arc<u32>> = Driver::new(book, Arc::new, |one| **one, 3, 2, false);
+        driver.says = some_to_one;
         driver.add_lanes();
         ops.iter().for_each(|op| driver.run(op));
         driver.end();

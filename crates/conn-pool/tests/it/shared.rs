@@ -1,5 +1,9 @@
-use mainstay_conn_pool::{CloseReason, Lease, Limits, Pool, PoolLayer, Shared, Times};
-use tokio::time::sleep;
+use std::error::Error;
+
+use mainstay_conn_pool::{
+    AcquireError, CloseReason, Lease, Limits, Pool, PoolLayer, Shared, Times,
+};
+use tokio::time::{Instant, sleep};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::Layer;
 
@@ -67,6 +71,63 @@ async fn one_connection_is_made_for_many_who_wait() {
     let leases = futures_util::future::join_all(users).await;
     assert!(leases.iter().all(Result::is_ok));
     assert_eq!(backend.state().attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_gets_another_when_the_first_says_that_it_is_for_one() {
+    let backend = Backend::default();
+    backend.state().connect_for = ms(10);
+    backend.state().unshared = true;
+    let pool = shared(&backend, Limits::new(n(10)), 100, Times::new());
+    let users = |number| futures_util::future::join_all((0..number).map(|_| pool.acquire()));
+    let begun = Instant::now();
+    let leases: Vec<_> = users(9).await.into_iter().map(Result::unwrap).collect();
+    let mut ids = ids(&leases);
+    ids.sort();
+    assert_eq!(ids, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(
+        begun.elapsed(),
+        ms(20),
+        "all but the first are made at once"
+    );
+
+    // What was made last is expected of the next.
+    drop(leases);
+    pool.retire_all();
+    settle().await;
+    let begun = Instant::now();
+    let leases = users(9).await;
+    assert!(leases.iter().all(Result::is_ok));
+    assert_eq!(begun.elapsed(), ms(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_is_lent_to_as_many_as_it_said_when_it_was_made() {
+    let backend = Backend::default();
+    backend.state().unshared = true;
+    let pool = shared(&backend, Limits::new(n(2)), 2, Times::new());
+    let one = pool.acquire().await.unwrap();
+    backend.state().unshared = false;
+    let two = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
+    assert_eq!((one.id, ids(&two)), (0, vec![1, 1]));
+    assert!(pool.try_acquire().is_none());
+    drop(one);
+    assert_eq!(pool.try_acquire().unwrap().id, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_panics_when_it_is_asked_for_how_many_it_is_was_not_made() {
+    let backend = Backend::default();
+    backend.state().panics_when_made = true;
+    let pool = shared(&backend, Limits::new(n(1)), 2, Times::new());
+    let Err(AcquireError::BackendDown(error)) = pool.acquire().await else {
+        panic!("it has none");
+    };
+    assert_eq!(error.source().unwrap().to_string(), "connecting panicked");
+    backend.state().panics_when_made = false;
+    sleep(ms(200)).await;
+    assert_eq!(pool.acquire().await.unwrap().id, 1);
+    assert_eq!(backend.state().peak, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,6 +40,10 @@ pub(crate) struct State {
     pub(crate) spared_below: u32,
     /// Said of connections.
     pub(crate) reusable: bool,
+    /// A connection is for one at a time, though the pool shares.
+    pub(crate) unshared: bool,
+    /// To ask it for how many panics.
+    pub(crate) panics_when_made: bool,
     /// Attempts to connect.
     pub(crate) attempts: u32,
     pub(crate) made: u32,
@@ -188,6 +192,14 @@ impl Connection for Conn {
 
     fn is_reusable(&self) -> bool {
         self.backend.state().reusable
+    }
+
+    fn max_leases(&self) -> NonZeroU32 {
+        let state = self.backend.state();
+        let (unshared, panics) = (state.unshared, state.panics_when_made);
+        drop(state);
+        assert!(!panics, "what was made panics, as it was told");
+        if unshared { n(1) } else { NonZeroU32::MAX }
     }
 
     async fn check(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {

@@ -47,6 +47,7 @@ const ITERATIONS: usize = 1000;
 /// A connection, which counts itself.
 struct Conn {
     users: AtomicU32,
+    max_leases: u32,
     live: Arc<AtomicU32>,
 }
 
@@ -56,6 +57,9 @@ struct Pool<R> {
     conn: fn(&R) -> &Conn,
     max_size: u32,
     max_leases: u32,
+    /// Every other connection is for one at a time, whatever the pool lends.
+    mixed: bool,
+    made: AtomicU32,
     live: Arc<AtomicU32>,
     /// Connecting may fail.
     fails: bool,
@@ -65,6 +69,7 @@ impl<R: Lend + Send + 'static> Pool<R> {
     fn new(
         max_size: u32,
         max_leases: u32,
+        mixed: bool,
         fails: bool,
         wrap: fn(Conn) -> R,
         conn: fn(&R) -> &Conn,
@@ -84,6 +89,8 @@ impl<R: Lend + Send + 'static> Pool<R> {
             conn,
             max_size,
             max_leases,
+            mixed,
+            made: AtomicU32::new(0),
             live: Arc::new(AtomicU32::new(0)),
             fails,
         })
@@ -113,8 +120,8 @@ impl<R: Lend + Send + 'static> Pool<R> {
     }
 
     fn enter_use(&self, grant: &Grant<R>) {
-        let users = &(self.conn)(&grant.one).users;
-        assert!(users.fetch_add(1, Ordering::SeqCst) < self.max_leases);
+        let conn = (self.conn)(&grant.one);
+        assert!(conn.users.fetch_add(1, Ordering::SeqCst) < conn.max_leases);
     }
 
     fn give_back(&self, grant: Grant<R>, broken: bool) {
@@ -187,8 +194,14 @@ impl<R: Lend + Send + 'static> Pool<R> {
     fn connect(&self, slot: u32) {
         let now = Instant::now();
         assert!(self.live.fetch_add(1, Ordering::SeqCst) < self.max_size);
+        let nth = self.made.fetch_add(1, Ordering::SeqCst);
+        let max_leases = match self.mixed && nth.is_multiple_of(2) {
+            true => 1,
+            false => self.max_leases,
+        };
         let conn = Conn {
             users: AtomicU32::new(0),
+            max_leases,
             live: self.live.clone(),
         };
         if self.fails && rand::thread_rng().gen_bool(0.3) {
@@ -199,7 +212,7 @@ impl<R: Lend + Send + 'static> Pool<R> {
         } else {
             let one = (self.wrap)(conn);
             self.desk
-                .enter(|book, fx| book.connected(slot, one, 0.0, now, fx));
+                .enter(|book, fx| book.connected(slot, one, max_leases, 0.0, now, fx));
         }
     }
 
@@ -220,11 +233,15 @@ impl Drop for Conn {
 }
 
 fn whole(max_size: u32, fails: bool) -> Arc<Pool<Box<Conn>>> {
-    Pool::new(max_size, 1, fails, Box::new, |one| one)
+    Pool::new(max_size, 1, false, fails, Box::new, |one| one)
 }
 
 fn shared(max_size: u32, max_leases: u32, fails: bool) -> Arc<Pool<Arc<Conn>>> {
-    Pool::new(max_size, max_leases, fails, Arc::new, |one| one)
+    Pool::new(max_size, max_leases, false, fails, Arc::new, |one| one)
+}
+
+fn mixed(max_size: u32, max_leases: u32, fails: bool) -> Arc<Pool<Arc<Conn>>> {
+    Pool::new(max_size, max_leases, true, fails, Arc::new, |one| one)
 }
 
 fn check(scenario: fn()) {
@@ -335,6 +352,22 @@ fn shared_ones_are_lent_to_no_more_than_may_have_them() {
                         pool.give_back(grant, false);
                     }
                 }),
+            ],
+        );
+    });
+}
+
+#[test]
+fn one_that_is_for_one_at_a_time_is_not_shared() {
+    check(|| {
+        let pool = mixed(2, 3, true);
+        run(
+            &pool,
+            vec![
+                Box::new(|pool| use_it(pool, None, false)),
+                Box::new(|pool| use_it(pool, Some(2), true)),
+                Box::new(|pool| use_it(pool, None, false)),
+                Box::new(|pool| use_it(pool, None, false)),
             ],
         );
     });

@@ -1,7 +1,8 @@
 //! Resilience for gRPC services, and for go-plugin compatible plugins whose crashes nobody notices.
 //!
 //! A [`Stack`] goes around any service of gRPC requests, and generated tonic clients work on it as on a
-//! channel. A [`Supervisor`] keeps [`Instances`] of a plugin running, which are such a service.
+//! channel. A [`Supervisor`] keeps [`Instances`] of a plugin running, which are such a service. On the other
+//! side, a [`ServerStack`] goes around the services of a server or a plugin.
 //!
 //! **A call is sent again only where that is safe**: when it provably was not processed, or when its
 //! [method](Methods) can be called twice.
@@ -67,6 +68,7 @@ mod body;
 mod by_name;
 mod cause;
 mod connection;
+mod counts;
 mod deadline;
 #[cfg(test)]
 mod end_to_end;
@@ -79,12 +81,14 @@ mod outcome;
 #[cfg(test)]
 mod peer;
 mod refusal;
+mod server;
 mod snapshot;
 mod stack;
 mod status;
 
 pub use answers::AnswerCache;
 pub use cause::{find_cause, is_caused_by};
+pub use counts::Calls;
 pub use deadline::Expired;
 pub use instances::{
     InstanceBody, InstanceCall, InstanceSnapshot, Instances, InstancesSnapshot, NotCallable,
@@ -92,8 +96,9 @@ pub use instances::{
 };
 pub use limit::{ConcurrencyLimit, Full, LimitSnapshot};
 pub use method::{InvalidDescriptors, Method, Methods};
+pub use server::{Served, ServedCall, ServerSnapshot, ServerStack, TonicPeer};
 pub use snapshot::Snapshot;
-pub use stack::{Call, Calls, InvalidStack, Stack, Stacked};
+pub use stack::{Call, InvalidStack, Stack, Stacked};
 
 // What the stack is made of, to choose other parts.
 pub use mainstay_circuit_breaker as circuit_breaker;
@@ -101,4 +106,5 @@ pub use mainstay_conn_pool as conn_pool;
 pub use mainstay_plugin as plugin;
 pub use mainstay_request_context as request_context;
 pub use mainstay_retry_backoff as retry_backoff;
+pub use mainstay_tasks as tasks;
 pub use mainstay_ttl_cache as ttl_cache;

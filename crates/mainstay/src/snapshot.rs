@@ -3,9 +3,9 @@ use std::sync::Arc;
 use mainstay_circuit_breaker as circuit_breaker;
 use mainstay_ttl_cache as ttl_cache;
 
+use crate::counts::Calls;
 use crate::instances::InstancesSnapshot;
 use crate::limit::LimitSnapshot;
-use crate::stack::Calls;
 
 /// A [`Stack`](crate::Stack) at one moment.
 #[derive(Clone, Debug)]

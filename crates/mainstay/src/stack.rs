@@ -4,7 +4,6 @@ mod attempt;
 mod cached;
 mod call;
 mod context;
-mod counts;
 mod head;
 mod service;
 mod timer;
@@ -24,6 +23,7 @@ use tower_layer::Layer;
 
 use crate::answers::AnswerCache;
 use crate::body::Memory;
+use crate::counts::Counts;
 use crate::deadline::{Deadline, Said};
 use crate::instances::Instances;
 use crate::judge::Codes;
@@ -34,7 +34,6 @@ use crate::snapshot::Snapshot;
 
 use self::context::Contexts;
 
-pub use counts::Calls;
 pub use service::{Call, Stacked};
 
 /// Which layers there are around a gRPC service, from the outside in:
@@ -72,7 +71,7 @@ pub struct Stack<B = ExponentialBackoff, G = GrpcThrottle> {
     record: usize,
     memory: Memory,
     hold: usize,
-    counts: Arc<counts::Counts>,
+    counts: Arc<Counts>,
     instances: Option<Instances>,
 }
 

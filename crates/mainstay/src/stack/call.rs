@@ -16,10 +16,10 @@ use tower_service::Service;
 
 use super::Stack;
 use super::attempt::{Ended, late};
-use super::counts::Counted;
 use super::head::Head;
 use super::timer::Timer;
 use crate::body::{Held, Recorder, Timed, Watch};
+use crate::counts::Counted;
 use crate::deadline::Deadline;
 use crate::limit::Slot;
 use crate::method::Method;

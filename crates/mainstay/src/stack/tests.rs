@@ -24,6 +24,7 @@ use tower_service::Service;
 use super::*;
 use crate::cause::is_caused_by;
 use crate::connection::Closed;
+use crate::counts::Calls;
 use crate::deadline::Expired;
 use crate::limit::Full as LimitFull;
 use crate::method::{Method, Methods};

@@ -38,6 +38,7 @@
 //! Errors and panics of a task are its [`Outcome`] and a `tracing` event at `warn`; its name is free
 //! again. Starting a task panics outside of a tokio runtime.
 
+mod ending;
 mod group;
 mod outcome;
 mod periodic;

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Tasks;
+use crate::ending::Asked;
 use crate::outcome::{Ended, Outcome, StartError, State, Status};
 use crate::sync::AbortHandle;
 
@@ -37,13 +38,6 @@ enum Abort {
     NotSpawned,
     Asked,
     Spawned(AbortHandle),
-}
-
-/// A task that was asked to stop: this one, and no later one of its name.
-#[derive(Clone)]
-pub(crate) struct Asked {
-    pub(crate) name: Arc<str>,
-    end: watch::Receiver<Option<Outcome>>,
 }
 
 impl Registry {
@@ -161,16 +155,6 @@ impl Entry {
             age: self.started.elapsed(),
             restarts: self.restarts,
             last: self.last.clone(),
-        }
-    }
-}
-
-impl Asked {
-    pub(crate) async fn ended(&mut self) -> Outcome {
-        // The sender sends before it is dropped; without it the task is gone all the same.
-        match self.end.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Outcome::Aborted),
-            Err(_) => Outcome::Aborted,
         }
     }
 }

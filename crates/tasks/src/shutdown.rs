@@ -3,7 +3,7 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -223,37 +223,52 @@ impl Shutdown {
         if phase >= Phase::StopAccepting {
             self.shared.stopping.cancel();
         }
-        // In a task of its own, since both it and the tasks have until the deadline.
-        let draining =
-            (phase == Phase::Drain).then(|| tokio::spawn(self.clone().drain_work(deadline)));
-        let forced = self.shared.forced.clone();
-        let mut tasks = self.at(phase).end(deadline, forced, || self.hang()).await;
-        if let Some(draining) = draining {
-            // It fails only with its runtime.
-            let drained = draining.await.unwrap_or_default();
-            (report.work_overdue, report.work_hung) = drained;
+        let forced = &self.shared.forced;
+        let mut ending = self.at(phase).end(deadline, forced);
+        ending.abort_after(deadline, forced).await;
+        let is_drain = phase == Phase::Drain;
+        if is_drain {
+            // It was under way while the tasks ended, and has until the same deadline.
+            report.work_overdue = self.overdue_work(deadline).await;
+        }
+        let hang = if forced.is_cancelled() {
+            HANG_FORCED
+        } else {
+            HANG
+        };
+        let deadline = Instant::now() + hang;
+        let mut tasks = ending.report(deadline).await;
+        if is_drain {
             self.add_early(&mut tasks);
+        }
+        if is_drain && report.work_overdue > 0 {
+            report.work_hung = self.hung_work(deadline).await;
+            report.work_overdue = report.work_overdue.saturating_sub(report.work_hung);
         }
         let took = begun.elapsed();
         report.phases.push(PhaseReport { phase, took, tasks });
     }
 
-    /// How many are overdue, and how many of these hang.
-    async fn drain_work(self, deadline: Instant) -> (usize, usize) {
+    /// How much work has not ended at the deadline, and is told so.
+    async fn overdue_work(&self, deadline: Instant) -> usize {
         let work = &self.shared.work;
         work.close();
         let drained = timeout_at(deadline, work.wait());
         let drained = self.shared.forced.run_until_cancelled(drained).await;
         if matches!(drained, Some(Ok(()))) {
-            return (0, 0);
+            return 0;
         }
         let overdue = work.len();
         self.shared.overdue.cancel();
-        if timeout(self.hang(), work.wait()).await.is_ok() {
-            return (overdue, 0);
+        overdue
+    }
+
+    async fn hung_work(&self, deadline: Instant) -> usize {
+        let work = &self.shared.work;
+        match timeout_at(deadline, work.wait()).await {
+            Ok(()) => 0,
+            Err(_) => work.len(),
         }
-        let hung = work.len();
-        (overdue.saturating_sub(hung), hung)
     }
 
     fn add_early(&self, tasks: &mut Report) {
@@ -268,14 +283,6 @@ impl Shutdown {
             let outcome = self.at(Phase::Drain).last_outcome(&name);
             let outcome = outcome.unwrap_or(Outcome::Aborted);
             tasks.finished.push(Ended { name, outcome });
-        }
-    }
-
-    fn hang(&self) -> Duration {
-        if self.shared.forced.is_cancelled() {
-            HANG_FORCED
-        } else {
-            HANG
         }
     }
 

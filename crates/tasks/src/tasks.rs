@@ -6,12 +6,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::BoxError;
-use crate::outcome::{Ended, NotRunning, Outcome, Report, StartError, Status};
-use crate::registry::{Asked, Exit, Registry};
+use crate::ending::{Asked, Ending};
+use crate::outcome::{NotRunning, Outcome, Report, StartError, Status};
+use crate::registry::{Exit, Registry};
 use crate::run::{Caught, Run, outcome_of};
 use crate::supervise::supervise;
 use crate::supervision::Supervision;
-use crate::sync::{JoinHandle, Mutex, MutexGuard, spawn, timeout_at};
+use crate::sync::{Mutex, MutexGuard, spawn};
 
 /// Background tasks by their names, at most one alive for each.
 #[derive(Clone, Default)]
@@ -141,7 +142,7 @@ impl Tasks {
             entry.ask(name)
         };
         let forced = CancellationToken::new();
-        self.abort_after(vec![asked.clone()], Instant::now() + grace, forced);
+        Ending::new(self, vec![asked.clone()], Instant::now() + grace, &forced);
         Ok(asked.ended().await)
     }
 
@@ -151,64 +152,22 @@ impl Tasks {
     /// # Cancel safety
     /// The tasks are aborted after the grace whether or not anybody still waits.
     pub async fn shutdown(&self, grace: Duration, hang: Duration) -> Report {
-        let forced = CancellationToken::new();
-        self.end(Instant::now() + grace, forced, || hang).await
+        let (deadline, forced) = (Instant::now() + grace, CancellationToken::new());
+        let mut ending = self.end(deadline, &forced);
+        ending.abort_after(deadline, &forced).await;
+        ending.report(Instant::now() + hang).await
     }
 
-    /// As [`shutdown`](Self::shutdown), but the grace also ends when it is `forced`. How long may hang
-    /// is asked after that.
-    pub(crate) async fn end(
-        &self,
-        deadline: Instant,
-        forced: CancellationToken,
-        hang: impl FnOnce() -> Duration,
-    ) -> Report {
-        let tasks: Vec<_> = {
+    /// Refuses new tasks, cancels all at once, and aborts those alive at the deadline or when it is
+    /// `forced`.
+    pub(crate) fn end(&self, deadline: Instant, forced: &CancellationToken) -> Ending {
+        let asked = {
             let mut registry = self.lock();
             registry.shut_down = true;
             let alive = registry.alive.iter();
             alive.map(|(name, entry)| entry.ask(name)).collect()
         };
-        let aborting = self.abort_after(tasks.clone(), deadline, forced);
-        // It fails only with its runtime, and the tasks with it.
-        let _ = aborting.await;
-
-        let mut report = Report::default();
-        let deadline = Instant::now() + hang();
-        for mut asked in tasks {
-            let outcome = timeout_at(deadline, asked.ended()).await;
-            let name = asked.name;
-            match outcome {
-                Ok(Outcome::Aborted) => report.aborted.push(name),
-                Ok(outcome) => report.finished.push(Ended { name, outcome }),
-                Err(_) => report.hung.push(name),
-            }
-        }
-        report
-    }
-
-    /// Aborts those that are alive at the deadline, or when it is `forced`. In a task of its own, so that
-    /// it does not depend on the one who asked: that one may be cancelled, or not polled.
-    fn abort_after(
-        &self,
-        mut tasks: Vec<Asked>,
-        deadline: Instant,
-        forced: CancellationToken,
-    ) -> JoinHandle<()> {
-        let registry = self.clone();
-        spawn(async move {
-            let ended = async {
-                for asked in &mut tasks {
-                    asked.ended().await;
-                }
-            };
-            let ended = timeout_at(deadline, ended);
-            if !matches!(forced.run_until_cancelled(ended).await, Some(Ok(()))) {
-                for asked in &tasks {
-                    registry.abort(asked);
-                }
-            }
-        })
+        Ending::new(self, asked, deadline, forced)
     }
 
     /// The tasks that are alive, in no order.
@@ -282,7 +241,7 @@ impl Tasks {
         }
     }
 
-    fn abort(&self, asked: &Asked) {
+    pub(crate) fn abort(&self, asked: &Asked) {
         let handle = self.lock().abort(asked);
         // Not under the lock, since a task that is not running is dropped here.
         if let Some(handle) = handle {

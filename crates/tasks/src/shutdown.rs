@@ -62,6 +62,8 @@ struct Shared {
     forced: CancellationToken,
     tasks: [Tasks; Phase::ALL.len()],
     limits: Mutex<[Duration; Phase::ALL.len()]>,
+    /// It has been run.
+    over: CancellationToken,
     work: TaskTracker,
     /// Servers that ended before they were asked to.
     early: Mutex<Vec<Arc<str>>>,
@@ -78,6 +80,7 @@ impl Shutdown {
                 stopping: CancellationToken::new(),
                 overdue: CancellationToken::new(),
                 forced: CancellationToken::new(),
+                over: CancellationToken::new(),
                 tasks: Default::default(),
                 limits: Mutex::new(Phase::LIMITS),
                 work: TaskTracker::new(),
@@ -86,9 +89,14 @@ impl Shutdown {
         }
     }
 
-    /// One that also begins at SIGTERM or SIGINT (on Windows: Ctrl-C). A second signal ends the process at
-    /// once, with 128 and the number of the signal, even if all threads of the runtime are blocked. Signals
-    /// are heard from here until the process ends; call it once.
+    /// One that also begins at SIGTERM or SIGINT (on Windows: Ctrl-C). Signals are heard from here until the
+    /// process ends, in a thread for them; call it once.
+    ///
+    /// A second signal ends the process at once, with 128 and the number of the signal, even if all threads
+    /// of the runtime are blocked. So does, with 1, a shutdown that is not over when the limits of all its
+    /// phases are, and a second more for each and for the whole: [`run`](Self::run) it when it begins, not
+    /// later. The names of the tasks that are left are logged in both cases. Of two signals of one kind that
+    /// come faster than they are heard, the kernel keeps one.
     ///
     /// # Errors
     /// If signals cannot be heard, or no thread be made.
@@ -206,6 +214,7 @@ impl Shutdown {
             self.run_phase(phase, &mut report).await;
         }
         report.forced = shared.forced.is_cancelled();
+        shared.over.cancel();
         if report.is_clean() {
             tracing::info!("shutdown finished");
         } else {
@@ -292,11 +301,32 @@ impl Shutdown {
         }
     }
 
+    pub(crate) fn begun(&self) -> &CancellationToken {
+        &self.shared.begun
+    }
+
+    pub(crate) fn over(&self) -> &CancellationToken {
+        &self.shared.over
+    }
+
+    /// How long [`run`](Self::run) takes at most, with a second to spare.
+    pub(crate) fn longest(&self) -> Duration {
+        let limits = self.shared.limits.lock();
+        let limits = *limits.unwrap_or_else(PoisonError::into_inner);
+        let longest = limits.into_iter().fold(HANG, Duration::saturating_add);
+        longest.saturating_add(HANG * 6)
+    }
+
     pub(crate) fn overdue(&self) -> &CancellationToken {
         &self.shared.overdue
     }
 
-    /// The names of all that are alive.
+    /// How many pieces of work there are.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.shared.work.len()
+    }
+
+    /// The names of all tasks that are alive.
     pub(crate) fn unfinished(&self) -> Vec<Arc<str>> {
         let alive = self.shared.tasks.iter().flat_map(Tasks::list);
         alive.map(|status| status.name).collect()

@@ -59,6 +59,7 @@ mod work;
 
 pub use group::TaskGroup;
 pub use outcome::{Ended, NotRunning, Outcome, Report, StartError, State, Status};
+pub use periodic::{InvalidPeriod, Period};
 pub use phase::Phase;
 pub use resource::Resource;
 pub use shutdown::Shutdown;

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,6 +21,12 @@ pub(crate) struct Asked {
 pub(crate) struct Ending {
     tasks: Tasks,
     asked: Vec<Asked>,
+}
+
+/// The time after this one. What is further away than the clock reaches is a century away.
+pub(crate) fn deadline(begun: Instant, after: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    begun.checked_add(after).unwrap_or(begun + CENTURY)
 }
 
 impl Asked {

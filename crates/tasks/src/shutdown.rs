@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::ending::deadline;
 use crate::outcome::{Ended, Outcome, Report, StartError};
 use crate::phase::Phase;
 use crate::shutdown_report::{Cause, PhaseReport, ShutdownReport};
@@ -227,7 +228,7 @@ impl Shutdown {
         let begun = Instant::now();
         let limits = self.shared.limits.lock();
         let limit = limits.unwrap_or_else(PoisonError::into_inner)[phase as usize];
-        let deadline = begun + limit;
+        let deadline = deadline(begun, limit);
         tracing::debug!(%phase, ?limit, "phase begun");
         if phase >= Phase::StopAccepting {
             self.shared.stopping.cancel();

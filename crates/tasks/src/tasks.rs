@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::BoxError;
-use crate::ending::{Asked, Ending};
+use crate::ending::{Asked, Ending, deadline};
 use crate::outcome::{NotRunning, Outcome, Report, StartError, Status};
 use crate::registry::{Exit, Registry};
 use crate::run::{Caught, Run, outcome_of};
@@ -142,7 +142,8 @@ impl Tasks {
             entry.ask(name)
         };
         let forced = CancellationToken::new();
-        Ending::new(self, vec![asked.clone()], Instant::now() + grace, &forced);
+        let deadline = deadline(Instant::now(), grace);
+        Ending::new(self, vec![asked.clone()], deadline, &forced);
         Ok(asked.ended().await)
     }
 
@@ -152,10 +153,11 @@ impl Tasks {
     /// # Cancel safety
     /// The tasks are aborted after the grace whether or not anybody still waits.
     pub async fn shutdown(&self, grace: Duration, hang: Duration) -> Report {
-        let (deadline, forced) = (Instant::now() + grace, CancellationToken::new());
-        let mut ending = self.end(deadline, &forced);
-        ending.abort_after(deadline, &forced).await;
-        ending.report(Instant::now() + hang).await
+        let forced = CancellationToken::new();
+        let aborted_at = deadline(Instant::now(), grace);
+        let mut ending = self.end(aborted_at, &forced);
+        ending.abort_after(aborted_at, &forced).await;
+        ending.report(deadline(Instant::now(), hang)).await
     }
 
     /// Refuses new tasks, cancels all at once, and aborts those alive at the deadline or when it is

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mainstay_tasks::{Outcome, StartError, State, Tasks};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -168,4 +169,19 @@ async fn of_tasks_that_replace_each_other_at_once_one_is_alive() {
         Ok(Outcome::Aborted)
     ));
     assert_eq!(count.load(SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_grace_is_as_good_as_any() {
+    let tasks = Tasks::new();
+    let body = async |stopping: CancellationToken| {
+        stopping.cancelled().await;
+        Ok(())
+    };
+    tasks.start("a", body).unwrap();
+    let outcome = tasks.stop("a", Duration::MAX).await;
+    assert!(matches!(outcome, Ok(Outcome::Completed)));
+    tasks.start("a", body).unwrap();
+    let report = tasks.shutdown(Duration::MAX, Duration::MAX).await;
+    assert_eq!(report.finished.len(), 1);
 }

@@ -10,13 +10,11 @@ use crate::ending::Asked;
 use crate::outcome::{Ended, Outcome, StartError, State, Status};
 use crate::sync::AbortHandle;
 
-/// How many outcomes are remembered.
-const HISTORY: usize = 128;
-
-#[derive(Default)]
 pub(crate) struct Registry {
     pub(crate) alive: HashMap<Arc<str>, Entry>,
     pub(crate) ended: VecDeque<Ended>,
+    /// How many of these are remembered.
+    history: usize,
     pub(crate) shut_down: bool,
     /// How many tasks were given a number.
     pub(crate) numbered: u64,
@@ -123,13 +121,30 @@ impl Registry {
     #[must_use]
     fn end(&mut self, ended: Ended) -> impl Sized + use<> {
         let entry = self.alive.remove(&ended.name);
-        let old = if self.ended.len() == HISTORY {
-            self.ended.pop_front()
-        } else {
-            None
-        };
         self.ended.push_back(ended);
+        let old = (self.ended.len() > self.history).then(|| self.ended.pop_front());
         (entry, old)
+    }
+
+    /// Sets how many that have ended are remembered. Those that are too many are returned.
+    #[must_use]
+    pub(crate) fn remember(&mut self, history: usize) -> VecDeque<Ended> {
+        self.history = history;
+        let kept = self.ended.len().min(history);
+        let kept = self.ended.split_off(self.ended.len() - kept);
+        std::mem::replace(&mut self.ended, kept)
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            alive: HashMap::new(),
+            ended: VecDeque::new(),
+            history: 128,
+            shut_down: false,
+            numbered: 0,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::BoxError;
 use crate::ending::{Asked, Ending, deadline};
-use crate::outcome::{NotRunning, Outcome, Report, StartError, Status};
+use crate::outcome::{Ended, NotRunning, Outcome, Report, StartError, Status};
 use crate::registry::{Exit, Registry};
 use crate::run::{Caught, Run, outcome_of};
 use crate::supervise::supervise;
@@ -25,6 +25,14 @@ impl Tasks {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Remembers so many of those that have ended, instead of the last 128.
+    #[must_use]
+    pub fn with_history(self, history: usize) -> Self {
+        let forgotten = self.lock().remember(history);
+        drop(forgotten);
+        self
     }
 
     /// Starts a task. `make` is called in it, with a token that is cancelled when it is to stop.
@@ -180,7 +188,13 @@ impl Tasks {
         alive.map(|(name, entry)| entry.status(name)).collect()
     }
 
-    /// How the last task of this name ended, if it is among the last 128 that did.
+    /// Those that have ended and are [remembered](Self::with_history), the oldest first.
+    #[must_use]
+    pub fn history(&self) -> Vec<Ended> {
+        self.lock().ended.iter().cloned().collect()
+    }
+
+    /// How the last task of this name ended, if it is [remembered](Self::with_history).
     #[must_use]
     pub fn last_outcome(&self, name: &str) -> Option<Outcome> {
         let registry = self.lock();

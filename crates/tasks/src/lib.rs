@@ -38,6 +38,7 @@
 //! Errors and panics of a task are its [`Outcome`] and a `tracing` event at `warn`; its name is free
 //! again. Starting a task panics outside of a tokio runtime.
 
+mod ending;
 mod group;
 mod outcome;
 mod periodic;
@@ -58,6 +59,7 @@ mod work;
 
 pub use group::TaskGroup;
 pub use outcome::{Ended, NotRunning, Outcome, Report, StartError, State, Status};
+pub use periodic::{InvalidPeriod, Period};
 pub use phase::Phase;
 pub use resource::Resource;
 pub use shutdown::Shutdown;

@@ -6,16 +6,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Tasks;
+use crate::ending::Asked;
 use crate::outcome::{Ended, Outcome, StartError, State, Status};
 use crate::sync::AbortHandle;
 
-/// How many outcomes are remembered.
-const HISTORY: usize = 128;
-
-#[derive(Default)]
 pub(crate) struct Registry {
     pub(crate) alive: HashMap<Arc<str>, Entry>,
     pub(crate) ended: VecDeque<Ended>,
+    /// How many of these are remembered.
+    history: usize,
     pub(crate) shut_down: bool,
     /// How many tasks were given a number.
     pub(crate) numbered: u64,
@@ -37,13 +36,6 @@ enum Abort {
     NotSpawned,
     Asked,
     Spawned(AbortHandle),
-}
-
-/// A task that was asked to stop: this one, and no later one of its name.
-#[derive(Clone)]
-pub(crate) struct Asked {
-    pub(crate) name: Arc<str>,
-    end: watch::Receiver<Option<Outcome>>,
 }
 
 impl Registry {
@@ -129,13 +121,30 @@ impl Registry {
     #[must_use]
     fn end(&mut self, ended: Ended) -> impl Sized + use<> {
         let entry = self.alive.remove(&ended.name);
-        let old = if self.ended.len() == HISTORY {
-            self.ended.pop_front()
-        } else {
-            None
-        };
         self.ended.push_back(ended);
+        let old = (self.ended.len() > self.history).then(|| self.ended.pop_front());
         (entry, old)
+    }
+
+    /// Sets how many that have ended are remembered. Those that are too many are returned.
+    #[must_use]
+    pub(crate) fn remember(&mut self, history: usize) -> VecDeque<Ended> {
+        self.history = history;
+        let kept = self.ended.len().min(history);
+        let kept = self.ended.split_off(self.ended.len() - kept);
+        std::mem::replace(&mut self.ended, kept)
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            alive: HashMap::new(),
+            ended: VecDeque::new(),
+            history: 128,
+            shut_down: false,
+            numbered: 0,
+        }
     }
 }
 
@@ -161,16 +170,6 @@ impl Entry {
             age: self.started.elapsed(),
             restarts: self.restarts,
             last: self.last.clone(),
-        }
-    }
-}
-
-impl Asked {
-    pub(crate) async fn ended(&mut self) -> Outcome {
-        // The sender sends before it is dropped; without it the task is gone all the same.
-        match self.end.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Outcome::Aborted),
-            Err(_) => Outcome::Aborted,
         }
     }
 }

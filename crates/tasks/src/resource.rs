@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::ending::Asked;
 use crate::outcome::Outcome;
-use crate::registry::Asked;
 use crate::{BoxError, Tasks};
 
 /// Something that is released when this is dropped, be it by an error, a cancellation or a panic. Made by

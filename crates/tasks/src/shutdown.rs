@@ -3,10 +3,11 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::ending::deadline;
 use crate::outcome::{Ended, Outcome, Report, StartError};
 use crate::phase::Phase;
 use crate::shutdown_report::{Cause, PhaseReport, ShutdownReport};
@@ -62,6 +63,8 @@ struct Shared {
     forced: CancellationToken,
     tasks: [Tasks; Phase::ALL.len()],
     limits: Mutex<[Duration; Phase::ALL.len()]>,
+    /// It has been run.
+    over: CancellationToken,
     work: TaskTracker,
     /// Servers that ended before they were asked to.
     early: Mutex<Vec<Arc<str>>>,
@@ -78,6 +81,7 @@ impl Shutdown {
                 stopping: CancellationToken::new(),
                 overdue: CancellationToken::new(),
                 forced: CancellationToken::new(),
+                over: CancellationToken::new(),
                 tasks: Default::default(),
                 limits: Mutex::new(Phase::LIMITS),
                 work: TaskTracker::new(),
@@ -86,9 +90,14 @@ impl Shutdown {
         }
     }
 
-    /// One that also begins at SIGTERM or SIGINT (on Windows: Ctrl-C). A second signal ends the process at
-    /// once, with 128 and the number of the signal, even if all threads of the runtime are blocked. Signals
-    /// are heard from here until the process ends; call it once.
+    /// One that also begins at SIGTERM or SIGINT (on Windows: Ctrl-C). Signals are heard from here until the
+    /// process ends, in a thread for them; call it once.
+    ///
+    /// A second signal ends the process at once, with 128 and the number of the signal, even if all threads
+    /// of the runtime are blocked. So does, with 1, a shutdown that is not over when the limits of all its
+    /// phases are, and a second more for each and for the whole: [`run`](Self::run) it when it begins, not
+    /// later. The names of the tasks that are left are logged in both cases. Of two signals of one kind that
+    /// come faster than they are heard, the kernel keeps one.
     ///
     /// # Errors
     /// If signals cannot be heard, or no thread be made.
@@ -206,6 +215,7 @@ impl Shutdown {
             self.run_phase(phase, &mut report).await;
         }
         report.forced = shared.forced.is_cancelled();
+        shared.over.cancel();
         if report.is_clean() {
             tracing::info!("shutdown finished");
         } else {
@@ -218,42 +228,57 @@ impl Shutdown {
         let begun = Instant::now();
         let limits = self.shared.limits.lock();
         let limit = limits.unwrap_or_else(PoisonError::into_inner)[phase as usize];
-        let deadline = begun + limit;
+        let deadline = deadline(begun, limit);
         tracing::debug!(%phase, ?limit, "phase begun");
         if phase >= Phase::StopAccepting {
             self.shared.stopping.cancel();
         }
-        // In a task of its own, since both it and the tasks have until the deadline.
-        let draining =
-            (phase == Phase::Drain).then(|| tokio::spawn(self.clone().drain_work(deadline)));
-        let forced = self.shared.forced.clone();
-        let mut tasks = self.at(phase).end(deadline, forced, || self.hang()).await;
-        if let Some(draining) = draining {
-            // It fails only with its runtime.
-            let drained = draining.await.unwrap_or_default();
-            (report.work_overdue, report.work_hung) = drained;
+        let forced = &self.shared.forced;
+        let mut ending = self.at(phase).end(deadline, forced);
+        ending.abort_after(deadline, forced).await;
+        let is_drain = phase == Phase::Drain;
+        if is_drain {
+            // It was under way while the tasks ended, and has until the same deadline.
+            report.work_overdue = self.overdue_work(deadline).await;
+        }
+        let hang = if forced.is_cancelled() {
+            HANG_FORCED
+        } else {
+            HANG
+        };
+        let deadline = Instant::now() + hang;
+        let mut tasks = ending.report(deadline).await;
+        if is_drain {
             self.add_early(&mut tasks);
+        }
+        if is_drain && report.work_overdue > 0 {
+            report.work_hung = self.hung_work(deadline).await;
+            report.work_overdue = report.work_overdue.saturating_sub(report.work_hung);
         }
         let took = begun.elapsed();
         report.phases.push(PhaseReport { phase, took, tasks });
     }
 
-    /// How many are overdue, and how many of these hang.
-    async fn drain_work(self, deadline: Instant) -> (usize, usize) {
+    /// How much work has not ended at the deadline, and is told so.
+    async fn overdue_work(&self, deadline: Instant) -> usize {
         let work = &self.shared.work;
         work.close();
         let drained = timeout_at(deadline, work.wait());
         let drained = self.shared.forced.run_until_cancelled(drained).await;
         if matches!(drained, Some(Ok(()))) {
-            return (0, 0);
+            return 0;
         }
         let overdue = work.len();
         self.shared.overdue.cancel();
-        if timeout(self.hang(), work.wait()).await.is_ok() {
-            return (overdue, 0);
+        overdue
+    }
+
+    async fn hung_work(&self, deadline: Instant) -> usize {
+        let work = &self.shared.work;
+        match timeout_at(deadline, work.wait()).await {
+            Ok(()) => 0,
+            Err(_) => work.len(),
         }
-        let hung = work.len();
-        (overdue.saturating_sub(hung), hung)
     }
 
     fn add_early(&self, tasks: &mut Report) {
@@ -271,25 +296,38 @@ impl Shutdown {
         }
     }
 
-    fn hang(&self) -> Duration {
-        if self.shared.forced.is_cancelled() {
-            HANG_FORCED
-        } else {
-            HANG
-        }
-    }
-
     pub(crate) fn begin_for(&self, cause: Cause) {
         if self.shared.cause.set(cause).is_ok() {
             self.shared.begun.cancel();
         }
     }
 
+    pub(crate) fn begun(&self) -> &CancellationToken {
+        &self.shared.begun
+    }
+
+    pub(crate) fn over(&self) -> &CancellationToken {
+        &self.shared.over
+    }
+
+    /// How long [`run`](Self::run) takes at most, with a second to spare.
+    pub(crate) fn longest(&self) -> Duration {
+        let limits = self.shared.limits.lock();
+        let limits = *limits.unwrap_or_else(PoisonError::into_inner);
+        let longest = limits.into_iter().fold(HANG, Duration::saturating_add);
+        longest.saturating_add(HANG * 6)
+    }
+
     pub(crate) fn overdue(&self) -> &CancellationToken {
         &self.shared.overdue
     }
 
-    /// The names of all that are alive.
+    /// How many pieces of work there are.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.shared.work.len()
+    }
+
+    /// The names of all tasks that are alive.
     pub(crate) fn unfinished(&self) -> Vec<Arc<str>> {
         let alive = self.shared.tasks.iter().flat_map(Tasks::list);
         alive.map(|status| status.name).collect()

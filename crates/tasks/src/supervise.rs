@@ -3,8 +3,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::ending::Asked;
 use crate::outcome::Outcome;
-use crate::registry::Asked;
 use crate::run::{Caught, catching, outcome_of};
 use crate::supervision::{Next, Restarts, Supervision};
 use crate::sync::sleep;

@@ -4,6 +4,6 @@ pub(crate) use std::sync::{Mutex, MutexGuard};
 
 pub(crate) use tokio::{
     spawn,
-    task::{AbortHandle, JoinHandle},
+    task::AbortHandle,
     time::{sleep, timeout_at},
 };

@@ -6,12 +6,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::BoxError;
+use crate::ending::{Asked, Ending, deadline};
 use crate::outcome::{Ended, NotRunning, Outcome, Report, StartError, Status};
-use crate::registry::{Asked, Exit, Registry};
+use crate::registry::{Exit, Registry};
 use crate::run::{Caught, Run, outcome_of};
 use crate::supervise::supervise;
 use crate::supervision::Supervision;
-use crate::sync::{JoinHandle, Mutex, MutexGuard, spawn, timeout_at};
+use crate::sync::{Mutex, MutexGuard, spawn};
 
 /// Background tasks by their names, at most one alive for each.
 #[derive(Clone, Default)]
@@ -24,6 +25,14 @@ impl Tasks {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Remembers so many of those that have ended, instead of the last 128.
+    #[must_use]
+    pub fn with_history(self, history: usize) -> Self {
+        let forgotten = self.lock().remember(history);
+        drop(forgotten);
+        self
     }
 
     /// Starts a task. `make` is called in it, with a token that is cancelled when it is to stop.
@@ -141,7 +150,8 @@ impl Tasks {
             entry.ask(name)
         };
         let forced = CancellationToken::new();
-        self.abort_after(vec![asked.clone()], Instant::now() + grace, forced);
+        let deadline = deadline(Instant::now(), grace);
+        Ending::new(self, vec![asked.clone()], deadline, &forced);
         Ok(asked.ended().await)
     }
 
@@ -152,63 +162,22 @@ impl Tasks {
     /// The tasks are aborted after the grace whether or not anybody still waits.
     pub async fn shutdown(&self, grace: Duration, hang: Duration) -> Report {
         let forced = CancellationToken::new();
-        self.end(Instant::now() + grace, forced, || hang).await
+        let aborted_at = deadline(Instant::now(), grace);
+        let mut ending = self.end(aborted_at, &forced);
+        ending.abort_after(aborted_at, &forced).await;
+        ending.report(deadline(Instant::now(), hang)).await
     }
 
-    /// As [`shutdown`](Self::shutdown), but the grace also ends when it is `forced`. How long may hang
-    /// is asked after that.
-    pub(crate) async fn end(
-        &self,
-        deadline: Instant,
-        forced: CancellationToken,
-        hang: impl FnOnce() -> Duration,
-    ) -> Report {
-        let tasks: Vec<_> = {
+    /// Refuses new tasks, cancels all at once, and aborts those alive at the deadline or when it is
+    /// `forced`.
+    pub(crate) fn end(&self, deadline: Instant, forced: &CancellationToken) -> Ending {
+        let asked = {
             let mut registry = self.lock();
             registry.shut_down = true;
             let alive = registry.alive.iter();
             alive.map(|(name, entry)| entry.ask(name)).collect()
         };
-        let aborting = self.abort_after(tasks.clone(), deadline, forced);
-        // It fails only with its runtime, and the tasks with it.
-        let _ = aborting.await;
-
-        let mut report = Report::default();
-        let deadline = Instant::now() + hang();
-        for mut asked in tasks {
-            let outcome = timeout_at(deadline, asked.ended()).await;
-            let name = asked.name;
-            match outcome {
-                Ok(Outcome::Aborted) => report.aborted.push(name),
-                Ok(outcome) => report.finished.push(Ended { name, outcome }),
-                Err(_) => report.hung.push(name),
-            }
-        }
-        report
-    }
-
-    /// Aborts those that are alive at the deadline, or when it is `forced`. In a task of its own, so that
-    /// it does not depend on the one who asked: that one may be cancelled, or not polled.
-    fn abort_after(
-        &self,
-        mut tasks: Vec<Asked>,
-        deadline: Instant,
-        forced: CancellationToken,
-    ) -> JoinHandle<()> {
-        let registry = self.clone();
-        spawn(async move {
-            let ended = async {
-                for asked in &mut tasks {
-                    asked.ended().await;
-                }
-            };
-            let ended = timeout_at(deadline, ended);
-            if !matches!(forced.run_until_cancelled(ended).await, Some(Ok(()))) {
-                for asked in &tasks {
-                    registry.abort(asked);
-                }
-            }
-        })
+        Ending::new(self, asked, deadline, forced)
     }
 
     /// The tasks that are alive, in no order.
@@ -219,7 +188,13 @@ impl Tasks {
         alive.map(|(name, entry)| entry.status(name)).collect()
     }
 
-    /// How the last task of this name ended, if it is among the last 128 that did.
+    /// Those that have ended and are [remembered](Self::with_history), the oldest first.
+    #[must_use]
+    pub fn history(&self) -> Vec<Ended> {
+        self.lock().ended.iter().cloned().collect()
+    }
+
+    /// How the last task of this name ended, if it is [remembered](Self::with_history).
     #[must_use]
     pub fn last_outcome(&self, name: &str) -> Option<Outcome> {
         let registry = self.lock();
@@ -282,7 +257,7 @@ impl Tasks {
         }
     }
 
-    fn abort(&self, asked: &Asked) {
+    pub(crate) fn abort(&self, asked: &Asked) {
         let handle = self.lock().abort(asked);
         // Not under the lock, since a task that is not running is dropped here.
         if let Some(handle) = handle {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mainstay_tasks::{Outcome, StartError, State, Tasks};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -128,6 +129,77 @@ async fn ten_thousand_tasks_that_ended_leave_nothing_listed() {
     assert!(tasks.last_outcome("0").is_none());
 }
 
+#[tokio::test(start_paused = true)]
+async fn as_many_are_remembered_as_is_said() {
+    let tasks = Tasks::new();
+    let run = async |names: &[&'static str]| {
+        for name in names {
+            tasks.start(*name, async |_| Ok(())).unwrap();
+            sleep(GRACE).await;
+        }
+        let history = tasks.history();
+        history.iter().map(|it| it.name.to_string()).collect()
+    };
+    let names: Vec<String> = run(&["a", "b", "c"]).await;
+    assert_eq!(names, ["a", "b", "c"]);
+
+    let _ = tasks.clone().with_history(2);
+    let names: Vec<String> = run(&[]).await;
+    assert_eq!(names, ["b", "c"]);
+    let names: Vec<String> = run(&["d", "e", "f"]).await;
+    assert_eq!(names, ["e", "f"]);
+    assert!(tasks.last_outcome("d").is_none() && tasks.last_outcome("e").is_some());
+
+    let _ = tasks.clone().with_history(0);
+    let names: Vec<String> = run(&["a"]).await;
+    assert!(names.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hung_is_waited_for_by_a_shutdown_that_is_repeated() {
+    let tasks = Tasks::new();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let body = async move |_| {
+        let _ = begun.send(());
+        let _ = blocked.recv();
+        pending().await
+    };
+    tasks.start("a", body).unwrap();
+    has_begun.await.unwrap();
+    let report = tasks.shutdown(Duration::ZERO, Duration::ZERO).await;
+    assert_eq!(report.hung, ["a".into()]);
+    assert_eq!(tasks.list()[0].state, State::Stopping);
+    drop(release);
+    let report = tasks.shutdown(GRACE, GRACE).await;
+    assert_eq!(report.aborted, ["a".into()]);
+    assert!(tasks.list().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_64_that_are_started_at_once_one_is_alive() {
+    let (tasks, count) = (Tasks::new(), Arc::new(AtomicUsize::new(0)));
+    let starting: Vec<_> = (0..64)
+        .map(|_| {
+            let (tasks, count) = (tasks.clone(), count.clone());
+            tokio::spawn(async move {
+                let body = async move |_| {
+                    let _alive = Alive::new(&count);
+                    pending().await
+                };
+                tasks.start("a", body).is_ok()
+            })
+        })
+        .collect();
+    let mut started = 0;
+    for starting in starting {
+        started += usize::from(starting.await.unwrap());
+    }
+    assert_eq!(started, 1);
+    tasks.shutdown(Duration::ZERO, GRACE).await;
+    assert_eq!(count.load(SeqCst), 0);
+}
+
 /// Counts itself while it is alive.
 struct Alive(Arc<AtomicUsize>);
 
@@ -168,4 +240,19 @@ async fn of_tasks_that_replace_each_other_at_once_one_is_alive() {
         Ok(Outcome::Aborted)
     ));
     assert_eq!(count.load(SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_grace_is_as_good_as_any() {
+    let tasks = Tasks::new();
+    let body = async |stopping: CancellationToken| {
+        stopping.cancelled().await;
+        Ok(())
+    };
+    tasks.start("a", body).unwrap();
+    let outcome = tasks.stop("a", Duration::MAX).await;
+    assert!(matches!(outcome, Ok(Outcome::Completed)));
+    tasks.start("a", body).unwrap();
+    let report = tasks.shutdown(Duration::MAX, Duration::MAX).await;
+    assert_eq!(report.finished.len(), 1);
 }

@@ -166,3 +166,32 @@ async fn it_may_be_dropped_outside_of_the_runtime() {
     std::thread::spawn(move || drop(held)).join().unwrap();
     receiver.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn when_one_of_several_is_not_acquired_the_others_are_released() {
+    let (tasks, released) = (Tasks::new(), Released::default());
+    let acquire_all = async {
+        let _one = released.acquire(&tasks, "one").await;
+        let fails = async { Err::<(), _>("no disk") };
+        tasks.acquire("two", fails, async |()| Ok(())).await?;
+        Ok::<_, BoxError>(())
+    };
+    assert_eq!(acquire_all.await.unwrap_err().to_string(), "no disk");
+    sleep(SECOND * 2).await;
+    released.is(&["one"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_fails_hides_no_error_of_its_holder() {
+    let tasks = Tasks::new();
+    let acquire = async { Ok::<_, BoxError>(()) };
+    let fails = async |()| Err("no release".into());
+    let holder = async {
+        let _held = tasks.acquire("a", acquire, fails).await?;
+        Err::<(), BoxError>("no disk".into())
+    };
+    assert_eq!(holder.await.unwrap_err().to_string(), "no disk");
+    sleep(SECOND).await;
+    let outcome = tasks.last_outcome("a #1").unwrap();
+    assert_eq!(outcome.to_string(), "failed: no release");
+}

@@ -252,6 +252,18 @@ async fn a_forced_shutdown_waits_for_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_longest_limit_is_as_good_as_any() {
+    let shutdown = Shutdown::new().with_limit(Phase::Drain, Duration::MAX);
+    let work = shutdown.work();
+    tokio::spawn(async move {
+        sleep(SECOND * 60).await;
+        drop(work);
+    });
+    shutdown.begin();
+    assert!(shutdown.run().await.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_phase_that_has_come_takes_nothing_new() {
     let shutdown = Shutdown::new();
     let late = shutdown.clone();

@@ -3,6 +3,8 @@
 // What the files hold beyond what is checked here.
 #![allow(dead_code, unreachable_pub, unnameable_types)]
 
+#[path = "../../src/ending.rs"]
+mod ending;
 #[path = "../../src/outcome.rs"]
 mod outcome;
 #[path = "../../src/registry.rs"]

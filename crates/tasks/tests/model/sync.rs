@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use shuttle::{
-    future::{AbortHandle, JoinHandle, spawn},
+    future::{AbortHandle, spawn},
     sync::{Mutex, MutexGuard},
 };
 

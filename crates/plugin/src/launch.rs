@@ -6,6 +6,7 @@ mod output;
 mod process;
 mod socket;
 mod started;
+mod stdio;
 
 pub use connector::{Connecting, Connector};
 pub use error::{ConnectError, ConnectFailure, LaunchError, LaunchFailure, StillRunning};
@@ -19,10 +20,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWrite;
+
 use self::error::Left;
 use self::output::Lines;
 use self::process::{Output, Process};
 use self::started::Started;
+use self::stdio::{Writer, Writers};
 use crate::certificate::Identity;
 use crate::cookie::Cookie;
 
@@ -56,7 +60,9 @@ const VARIABLES: [&str; 7] = [
 /// The plugin gets no stdin and is the head of a process group of its own, so that a Ctrl-C at the
 /// host's terminal is the host's to handle. What it writes to stderr goes to `tracing` under the
 /// target `mainstay_plugin::stderr`, in the level that it says (hclog's JSON or `[LEVEL]` in front;
-/// else debug); what it prints, under `mainstay_plugin::stdout`.
+/// else debug); what it prints, under `mainstay_plugin::stdout`. Where the plugin has a stdio service
+/// (`plugin.GRPCStdio`), what it prints while it serves comes over that and goes the same way, or to
+/// [writers](Self::with_stdout) of yours.
 ///
 /// A host that is killed can end nothing: plugins of this crate then end by themselves, within a
 /// second; those of other makes may not. What then stays is an empty `plugin-dir..` among the
@@ -74,6 +80,7 @@ pub struct Launcher {
     cookie: Cookie,
     versions: BTreeSet<u32>,
     auto_mtls: bool,
+    writers: Writers,
     start_within: Duration,
     connect_within: Duration,
     stop_within: Duration,
@@ -101,6 +108,7 @@ impl Launcher {
             cookie,
             versions: BTreeSet::from([version]),
             auto_mtls: false,
+            writers: Writers::default(),
             start_within: Duration::from_secs(60),
             connect_within: Duration::from_secs(5),
             stop_within: Duration::from_secs(2),
@@ -148,6 +156,26 @@ impl Launcher {
     #[must_use]
     pub fn with_current_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.current_dir = Some(dir.into());
+        self
+    }
+
+    /// Has a writer of yours get what plugins print to stdout once they serve, byte for byte, instead of
+    /// `tracing`. What several launches print is mixed in pieces of at most 1 KiB.
+    ///
+    /// It begins when the plugin is [connected](Instance::connect), and plugins without a stdio service
+    /// have none. A writer that is slow holds up the plugin that prints, once its pipe is full; one that
+    /// fails is left, and `tracing` gets the rest.
+    #[must_use]
+    pub fn with_stdout(mut self, writer: impl AsyncWrite + Send + 'static) -> Self {
+        self.writers.stdout = Some(Writer::new(writer));
+        self
+    }
+
+    /// As [`with_stdout`](Self::with_stdout), for stderr. The plugin's log, which is on the stderr that it
+    /// was started with, still goes to `tracing`.
+    #[must_use]
+    pub fn with_stderr(mut self, writer: impl AsyncWrite + Send + 'static) -> Self {
+        self.writers.stderr = Some(Writer::new(writer));
         self
     }
 

@@ -19,6 +19,7 @@ use super::connector::Connector;
 use super::error::{ConnectError, ConnectFailure, Left, StillRunning};
 use super::output::Tail;
 use super::process::Process;
+use super::stdio::HostStdio;
 use crate::generated::Empty;
 use crate::generated::grpc_controller_client::GrpcControllerClient;
 use crate::serve::HEALTH_SERVICE;
@@ -42,6 +43,7 @@ pub struct Instance {
     #[expect(dead_code, reason = "kept for what they do when dropped")]
     pub(crate) files: SocketFiles,
     pub(crate) output: ForwardedOutput,
+    pub(crate) stdio: HostStdio,
     pub(crate) plugin: Arc<str>,
     pub(crate) version: u32,
     pub(crate) connector: Connector,
@@ -164,7 +166,13 @@ impl Instance {
         match connected
             .unwrap_or_else(|_| Err(self.failed(ConnectFailure::Timeout(self.connect_within))))
         {
-            Ok(channel) => Ok(channel),
+            Ok(channel) => {
+                let ended = self.process.ended();
+                self.stdio.open(channel.clone(), async {
+                    ended.await;
+                });
+                Ok(channel)
+            }
             Err(error) => Err(error.with_left(self.left_so_far().await)),
         }
     }
@@ -218,11 +226,13 @@ impl Instance {
     pub fn exited(&self) -> impl Future<Output = Exit> + Send + 'static + use<> {
         let ended = self.process.ended();
         let mut stderr_read = self.output.stderr_read.clone();
+        let drained = self.stdio.drained();
         let tail = self.output.tail.clone();
         async move {
             let status = ended.await;
             // Bounded, since a process that left the group may hold the pipe open.
-            let _ = timeout(STDERR_WITHIN, stderr_read.changed()).await;
+            let read = async { tokio::join!(stderr_read.changed(), drained) };
+            let _ = timeout(STDERR_WITHIN, read).await;
             Exit {
                 status,
                 stderr: tail.lines(),

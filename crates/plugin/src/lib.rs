@@ -43,7 +43,8 @@
 //! Both sides speak through `tracing`. Lines that a plugin writes to stderr become events of the
 //! host, under the target `mainstay_plugin::stderr`; give a plugin's subscriber [`Stderr`] to write to,
 //! and have it not complain when nobody reads that any more
-//! (`tracing_subscriber::fmt().log_internal_errors(false)`), for by default it then panics. What a
+//! (`tracing_subscriber::fmt().log_internal_errors(false)`), for by default it then panics. With the
+//! feature `hclog` there is `HclogLayer`, whose lines keep level and fields under any host. What a
 //! plugin prints otherwise goes to the host as its output, see [`Plugin`] and
 //! [`Launcher::with_stdout`].
 //!
@@ -59,6 +60,8 @@
 mod certificate;
 mod connection;
 mod cookie;
+#[cfg(feature = "hclog")]
+mod hclog;
 mod heard_out;
 mod launch;
 mod line;
@@ -74,6 +77,8 @@ mod generated;
 
 pub use connection::Connection;
 pub use cookie::{Cookie, InvalidCookie};
+#[cfg(feature = "hclog")]
+pub use hclog::HclogLayer;
 pub use launch::{
     ConnectError, ConnectFailure, Connecting, Connector, Exit, Instance, LaunchError,
     LaunchFailure, Launcher, StillRunning, Stopped, StoppedBy,

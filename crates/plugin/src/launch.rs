@@ -1,3 +1,4 @@
+mod checksum;
 mod connector;
 mod error;
 mod instance;
@@ -8,12 +9,14 @@ mod socket;
 mod started;
 mod stdio;
 
+pub use checksum::{Checksum, InvalidChecksum};
 pub use connector::{Connecting, Connector};
 pub use error::{ConnectError, ConnectFailure, LaunchError, LaunchFailure, StillRunning};
 pub use instance::{Exit, Instance, Stopped, StoppedBy};
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
+use tokio::task::spawn_blocking;
 
 use self::error::Left;
 use self::output::Lines;
@@ -79,6 +83,7 @@ pub struct Launcher {
     current_dir: Option<PathBuf>,
     cookie: Cookie,
     versions: BTreeSet<u32>,
+    checksum: Option<Checksum>,
     auto_mtls: bool,
     writers: Writers,
     start_within: Duration,
@@ -107,6 +112,7 @@ impl Launcher {
             current_dir: None,
             cookie,
             versions: BTreeSet::from([version]),
+            checksum: None,
             auto_mtls: false,
             writers: Writers::default(),
             start_within: Duration::from_secs(60),
@@ -127,6 +133,17 @@ impl Launcher {
     #[must_use]
     pub const fn with_auto_mtls(mut self) -> Self {
         self.auto_mtls = true;
+        self
+    }
+
+    /// Refuses to start a program whose file has another checksum. It is read anew for each launch, and
+    /// the program must be given by a path, not by a name to look up.
+    ///
+    /// Who can replace the file between that look and the start is not kept from it: have the directory
+    /// be writable for those only whom you trust.
+    #[must_use]
+    pub fn with_checksum(mut self, checksum: Checksum) -> Self {
+        self.checksum = Some(checksum);
         self
     }
 
@@ -220,6 +237,7 @@ impl Launcher {
         };
         let prepare =
             |error: Box<dyn std::error::Error + Send + Sync>| failed(LaunchFailure::Prepare(error));
+        self.check().await.map_err(failed)?;
         let identity = self
             .auto_mtls
             .then(Identity::generate)
@@ -236,6 +254,29 @@ impl Launcher {
 
         let started = Started::new(process, dir, self, stderr);
         started.into_instance(self, stdout, identity).await
+    }
+
+    async fn check(&self) -> Result<(), LaunchFailure> {
+        let Some(expected) = self.checksum.clone() else {
+            return Ok(());
+        };
+        let unread = |error| LaunchFailure::Unread(error);
+        if self.program.is_relative() {
+            let error = "it is a name to look up, and with a checksum it must be a path";
+            return Err(unread(io::Error::new(io::ErrorKind::InvalidInput, error)));
+        }
+        let program = self.program.clone();
+        let hashed = spawn_blocking(move || {
+            let found = expected.of_file(&program)?;
+            Ok((expected, found))
+        });
+        let hashed = hashed.await.map_err(io::Error::other).and_then(|it| it);
+        let (expected, found) = hashed.map_err(unread)?;
+        if expected.matches(&found) {
+            Ok(())
+        } else {
+            Err(LaunchFailure::Checksum { expected, found })
+        }
     }
 
     fn command(&self, socket_dir: &Path, identity: Option<&Identity>) -> Command {

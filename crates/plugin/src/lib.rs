@@ -34,6 +34,7 @@
 //! | [`Plugin::with_drain_within`]: how long calls may go on at the end | 1.5 s |
 //! | [`Plugin::with_own_output`] | stdout and stderr go to the host |
 //! | [`Plugin::outliving_its_host`] | ends within 1 s of its host |
+//! | [`Launcher::with_checksum`]: what the program's file must hash to | any file |
 //! | [`Launcher::with_auto_mtls`] | plain |
 //! | [`Launcher::with_start_within`], `with_connect_within`, `with_stop_within` | 60 s, 5 s, 2 s |
 //! | [`Launcher::with_stdout`], `with_stderr`: writers for what it prints | `tracing` |
@@ -80,8 +81,8 @@ pub use cookie::{Cookie, InvalidCookie};
 #[cfg(feature = "hclog")]
 pub use hclog::HclogLayer;
 pub use launch::{
-    ConnectError, ConnectFailure, Connecting, Connector, Exit, Instance, LaunchError,
-    LaunchFailure, Launcher, StillRunning, Stopped, StoppedBy,
+    Checksum, ConnectError, ConnectFailure, Connecting, Connector, Exit, Instance, InvalidChecksum,
+    LaunchError, LaunchFailure, Launcher, StillRunning, Stopped, StoppedBy,
 };
 pub use line::{Address, HandshakeLine, InvalidLine};
 pub use serve::{DuplicateVersion, InvalidEnvironment, Plugin, ServeError, Stderr, Transport};

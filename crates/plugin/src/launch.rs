@@ -1,3 +1,4 @@
+mod checksum;
 mod connector;
 mod error;
 mod instance;
@@ -6,23 +7,30 @@ mod output;
 mod process;
 pub(crate) mod socket;
 mod started;
+mod stdio;
 
+pub use checksum::{Checksum, InvalidChecksum};
 pub use connector::{Connecting, Connector};
 pub use error::{ConnectError, ConnectFailure, LaunchError, LaunchFailure, StillRunning};
 pub use instance::{Exit, Instance, Stopped, StoppedBy};
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWrite;
+use tokio::task::spawn_blocking;
+
 use self::error::Left;
 use self::output::Lines;
 use self::process::{Output, Process};
 use self::started::Started;
+use self::stdio::{Writer, Writers};
 use crate::certificate::Identity;
 use crate::cookie::Cookie;
 
@@ -56,7 +64,9 @@ const VARIABLES: [&str; 7] = [
 /// The plugin gets no stdin and is the head of a process group of its own, so that a Ctrl-C at the
 /// host's terminal is the host's to handle. What it writes to stderr goes to `tracing` under the
 /// target `mainstay_plugin::stderr`, in the level that it says (hclog's JSON or `[LEVEL]` in front;
-/// else debug); what it prints, under `mainstay_plugin::stdout`.
+/// else debug); what it prints, under `mainstay_plugin::stdout`. Where the plugin has a stdio service
+/// (`plugin.GRPCStdio`), what it prints while it serves comes over that and goes the same way, or to
+/// [writers](Self::with_stdout) of yours.
 ///
 /// A host that is killed can end nothing: plugins of this crate then end by themselves, within a
 /// second; those of other makes may not. What then stays is a `plugin-dir..` among the
@@ -73,7 +83,9 @@ pub struct Launcher {
     current_dir: Option<PathBuf>,
     cookie: Cookie,
     versions: BTreeSet<u32>,
+    checksum: Option<Checksum>,
     auto_mtls: bool,
+    writers: Writers,
     start_within: Duration,
     connect_within: Duration,
     stop_within: Duration,
@@ -100,7 +112,9 @@ impl Launcher {
             current_dir: None,
             cookie,
             versions: BTreeSet::from([version]),
+            checksum: None,
             auto_mtls: false,
+            writers: Writers::default(),
             start_within: Duration::from_secs(60),
             connect_within: Duration::from_secs(5),
             stop_within: Duration::from_secs(2),
@@ -119,6 +133,17 @@ impl Launcher {
     #[must_use]
     pub const fn with_auto_mtls(mut self) -> Self {
         self.auto_mtls = true;
+        self
+    }
+
+    /// Refuses to start a program whose file has another checksum. It is read anew for each launch, and
+    /// the program must be given by a path, not by a name to look up.
+    ///
+    /// Who can replace the file between that look and the start is not kept from it: have the directory
+    /// be writable for those only whom you trust.
+    #[must_use]
+    pub fn with_checksum(mut self, checksum: Checksum) -> Self {
+        self.checksum = Some(checksum);
         self
     }
 
@@ -148,6 +173,26 @@ impl Launcher {
     #[must_use]
     pub fn with_current_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.current_dir = Some(dir.into());
+        self
+    }
+
+    /// Has a writer of yours get what plugins print to stdout once they serve, byte for byte, instead of
+    /// `tracing`. What several launches print is mixed in pieces of at most 1 KiB.
+    ///
+    /// It begins when the plugin is [connected](Instance::connect), and plugins without a stdio service
+    /// have none. A writer that is slow holds up the plugin that prints, once its pipe is full; one that
+    /// fails is left, and `tracing` gets the rest.
+    #[must_use]
+    pub fn with_stdout(mut self, writer: impl AsyncWrite + Send + 'static) -> Self {
+        self.writers.stdout = Some(Writer::new(writer));
+        self
+    }
+
+    /// As [`with_stdout`](Self::with_stdout), for stderr. The plugin's log, which is on the stderr that it
+    /// was started with, still goes to `tracing`.
+    #[must_use]
+    pub fn with_stderr(mut self, writer: impl AsyncWrite + Send + 'static) -> Self {
+        self.writers.stderr = Some(Writer::new(writer));
         self
     }
 
@@ -192,6 +237,7 @@ impl Launcher {
         };
         let prepare =
             |error: Box<dyn std::error::Error + Send + Sync>| failed(LaunchFailure::Prepare(error));
+        self.check().await.map_err(failed)?;
         let identity = self
             .auto_mtls
             .then(Identity::generate)
@@ -208,6 +254,29 @@ impl Launcher {
 
         let started = Started::new(process, dir, self, stderr);
         started.into_instance(self, stdout, identity).await
+    }
+
+    async fn check(&self) -> Result<(), LaunchFailure> {
+        let Some(expected) = self.checksum.clone() else {
+            return Ok(());
+        };
+        let unread = |error| LaunchFailure::Unread(error);
+        if self.program.is_relative() {
+            let error = "it is a name to look up, and with a checksum it must be a path";
+            return Err(unread(io::Error::new(io::ErrorKind::InvalidInput, error)));
+        }
+        let program = self.program.clone();
+        let hashed = spawn_blocking(move || {
+            let found = expected.of_file(&program)?;
+            Ok((expected, found))
+        });
+        let hashed = hashed.await.map_err(io::Error::other).and_then(|it| it);
+        let (expected, found) = hashed.map_err(unread)?;
+        if expected.matches(&found) {
+            Ok(())
+        } else {
+            Err(LaunchFailure::Checksum { expected, found })
+        }
     }
 
     fn command(&self, socket_dir: &Path, identity: Option<&Identity>) -> Command {

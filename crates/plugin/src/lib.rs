@@ -32,28 +32,38 @@
 //! | [`Plugin::with_version`]: services of another app protocol version | one version |
 //! | [`Plugin::with_transport`]: a unix socket or TCP on loopback | unix socket |
 //! | [`Plugin::with_drain_within`]: how long calls may go on at the end | 1.5 s |
+//! | [`Plugin::with_own_output`] | stdout and stderr go to the host |
 //! | [`Plugin::outliving_its_host`] | ends within 1 s of its host |
+//! | [`Launcher::with_checksum`]: what the program's file must hash to | any file |
 //! | [`Launcher::with_auto_mtls`] | plain |
 //! | [`Launcher::with_start_within`], `with_connect_within`, `with_stop_within` | 60 s, 5 s, 2 s |
+//! | [`Launcher::with_stdout`], `with_stderr`: writers for what it prints | `tracing` |
 //! | [`Launcher::with_cleared_environment`] | the host's, but for `PLUGIN_*` |
 //!
 //! # Logs
 //! Both sides speak through `tracing`. Lines that a plugin writes to stderr become events of the
-//! host, under the target `mainstay_plugin::stderr`; give a plugin's subscriber stderr to write to,
-//! since its stdout is the protocol's; and have it not complain when nobody reads that any more
-//! (`tracing_subscriber::fmt().log_internal_errors(false)`), for by default it then panics.
+//! host, under the target `mainstay_plugin::stderr`; give a plugin's subscriber [`Stderr`] to write to,
+//! and have it not complain when nobody reads that any more
+//! (`tracing_subscriber::fmt().log_internal_errors(false)`), for by default it then panics. With the
+//! feature `hclog` there is `HclogLayer`, whose lines keep level and fields under any host. What a
+//! plugin prints otherwise goes to the host as its output, see [`Plugin`] and
+//! [`Launcher::with_stdout`].
 //!
 //! # Where it differs from upstream
 //! Certificates are on P-256 and not P-521; a peer must show the one that was announced, and prove
 //! that it has the key. `Shutdown` is answered before the plugin ends. SIGTERM drains and removes
 //! the socket. A host starts each plugin in a process group and with a socket directory of its own,
-//! and passes on no `PLUGIN_*` variable that it got itself. net/rpc, multiplexing and stdio streams
-//! are not there yet.
+//! and passes on no `PLUGIN_*` variable that it got itself. What a
+//! plugin prints is taken from the process and not from the language's own writers, a second stdio
+//! stream takes over from the first, and what no host fetches holds nobody up for ever. net/rpc and
+//! multiplexing are not there yet.
 
 mod broker;
 mod certificate;
 mod connection;
 mod cookie;
+#[cfg(feature = "hclog")]
+mod hclog;
 mod heard_out;
 mod launch;
 mod line;
@@ -61,7 +71,7 @@ mod serve;
 mod tls;
 mod wire;
 
-// Stdio is generated with the rest, and used when it is served.
+// All of the protocol is generated, and some of it is not used.
 #[allow(missing_docs, unnameable_types, unreachable_pub, clippy::all, clippy::use_self, dead_code)]
 #[rustfmt::skip]
 #[path = "generated/plugin.rs"]
@@ -70,10 +80,12 @@ mod generated;
 pub use broker::{Accepted, Broker, BrokerError, BrokerFailure};
 pub use connection::Connection;
 pub use cookie::{Cookie, InvalidCookie};
+#[cfg(feature = "hclog")]
+pub use hclog::HclogLayer;
 pub use launch::{
-    ConnectError, ConnectFailure, Connecting, Connector, Exit, Instance, LaunchError,
-    LaunchFailure, Launcher, StillRunning, Stopped, StoppedBy,
+    Checksum, ConnectError, ConnectFailure, Connecting, Connector, Exit, Instance, InvalidChecksum,
+    LaunchError, LaunchFailure, Launcher, StillRunning, Stopped, StoppedBy,
 };
 pub use line::{Address, HandshakeLine, InvalidLine};
-pub use serve::{DuplicateVersion, InvalidEnvironment, Plugin, ServeError, Transport};
+pub use serve::{DuplicateVersion, InvalidEnvironment, Plugin, ServeError, Stderr, Transport};
 pub use wire::{Mark, Wire, Wired};

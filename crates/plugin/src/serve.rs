@@ -4,6 +4,7 @@ mod error;
 mod health;
 mod host_watch;
 mod listener;
+mod output;
 mod server;
 mod services;
 mod stop;
@@ -13,6 +14,7 @@ pub use error::ServeError;
 pub(crate) use health::SERVICE as HEALTH_SERVICE;
 pub use listener::Transport;
 pub(crate) use listener::{Listener, Place};
+pub use output::Stderr;
 pub(crate) use server::{ACCEPT_AGAIN, serve};
 
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
@@ -32,6 +35,7 @@ use self::controller::Controller;
 use self::environment::Environment;
 use self::health::PluginHealth;
 use self::host_watch::HostWatch;
+use self::output::{Kept, StdioService};
 use self::server::Server;
 use self::services::Services;
 use self::stop::{Phase, Signals, Stop};
@@ -40,6 +44,7 @@ use crate::certificate::{Identity, Pinned, Role};
 use crate::cookie::Cookie;
 use crate::generated::grpc_broker_server::GrpcBrokerServer;
 use crate::generated::grpc_controller_server::GrpcControllerServer;
+use crate::generated::grpc_stdio_server::GrpcStdioServer;
 use crate::line::HandshakeLine;
 use crate::tls::Tls;
 
@@ -70,9 +75,19 @@ const EXIT_WITHIN: Duration = Duration::from_secs(1);
 ///
 /// # What is served beside the services
 /// `grpc.health.v1.Health`, with `plugin` SERVING until the drain begins, and
-/// `plugin.GRPCController`, and `plugin.GRPCBroker` for the [`Broker`]; services of these names among the plugin's own are not reached. Their
+/// `plugin.GRPCController`, `plugin.GRPCStdio`, and `plugin.GRPCBroker` for the [`Broker`]; services of
+/// these names among the plugin's own are not reached. Their
 /// messages are limited to tonic's 4 MiB; limits of your own
 /// services are set on their generated servers (`KvServer::new(kv).max_decoding_message_size(..)`).
+///
+/// # What the process prints
+/// From the handshake on, stdout and stderr of the whole process, of `println!` as of C code, go to the
+/// host over `plugin.GRPCStdio`; give your log [`Stderr`](crate::Stderr), which stays the process's own.
+/// Panics are told there too. A host that does not read holds up who prints: a pipe takes up to 1 MiB,
+/// and then the thread that prints waits, so a runtime of one thread must not print more than that
+/// between two awaits. What no host has asked for within 5 s goes to the process's own stdout and
+/// stderr, as does what is left at the end of [`serve`](Self::serve); by [`std::process::exit`] or a
+/// crash it is lost. [`with_own_output`](Self::with_own_output) leaves all of it as it is.
 ///
 /// # How it ends
 /// A `Shutdown` call of the host, SIGTERM or SIGHUP begin the drain: the socket file is removed,
@@ -89,6 +104,7 @@ pub struct Plugin {
     drain_within: Duration,
     watches_host: bool,
     broker: Broker,
+    keeps_output: bool,
 }
 
 /// The services of an app protocol version were given twice.
@@ -107,6 +123,7 @@ impl Plugin {
             drain_within: DRAIN_WITHIN,
             watches_host: true,
             broker: Broker::new(),
+            keeps_output: true,
         }
     }
 
@@ -177,6 +194,14 @@ impl Plugin {
         self
     }
 
+    /// Leaves stdout and stderr alone: what the process prints after the handshake goes where it did
+    /// before, and not to the host over `plugin.GRPCStdio`.
+    #[must_use]
+    pub const fn with_own_output(mut self) -> Self {
+        self.keeps_output = false;
+        self
+    }
+
     /// Serves until told to stop; what `main` returns.
     ///
     /// A failure is told on stderr and gives exit code 1; without the cookie that is upstream's
@@ -230,6 +255,14 @@ impl Plugin {
     async fn run(mut self) -> Result<Option<HostWatch>, ServeError> {
         let environment = Environment::read(&self.cookie, |name| std::env::var_os(name))?
             .ok_or(ServeError::NoHost)?;
+        let stop = Stop::new();
+        // From here on nothing is printed before the handshake line.
+        let kept = if self.keeps_output {
+            Kept::begin(stop.clone()).map_err(ServeError::Process)?
+        } else {
+            None
+        };
+        let output = kept.as_ref().map(|kept| Arc::clone(kept.output()));
         let (version, services) = self.choose(&environment.versions);
         let (tls, certificate) = match environment.certificate.clone() {
             Some(host) => {
@@ -251,7 +284,6 @@ impl Plugin {
         let line =
             HandshakeLine::new(version, address, certificate).map_err(ServeError::Address)?;
 
-        let stop = Stop::new();
         let watch = if self.watches_host {
             let socket_file = listener.socket_file().map(Path::to_owned);
             let watch = HostWatch::start(stop.clone(), socket_file).map_err(ServeError::Process)?;
@@ -269,6 +301,7 @@ impl Plugin {
             services: Services::new(
                 Routes::new(HealthServer::new(PluginHealth(status)))
                     .add_service(GrpcControllerServer::new(Controller(stop.clone())))
+                    .add_service(GrpcStdioServer::new(StdioService(output.clone())))
                     .add_service(GrpcBrokerServer::new(BrokerService {
                         broker: self.broker.clone(),
                         means,
@@ -280,12 +313,26 @@ impl Plugin {
             drain_within: self.drain_within,
         };
         // After the watch has begun: of a host that was gone by then nobody reads this, which fails.
-        announce(&line).map_err(ServeError::Announce)?;
+        match &output {
+            Some(output) => announce(&line, output.real_stdout()),
+            None => announce(&line, io::stdout()),
+        }
+        .map_err(ServeError::Announce)?;
         tracing::debug!(version, address = %line.address(), "plugin is serving");
+        let pass_on = async {
+            match &output {
+                Some(output) => output.pass_on().await,
+                None => std::future::pending().await,
+            }
+        };
         let serving = async { tokio::join!(server.run(), broker.run(&stop)) };
         tokio::select! {
             _ = serving => {}
             () = signals.forward(stop.clone()) => {}
+            () = pass_on => {}
+        }
+        if let Some(output) = output {
+            output.released().await;
         }
         Ok(watch)
     }
@@ -359,8 +406,7 @@ fn exit_at_last() {
 }
 
 /// The line and its end in one write, so that a host never sees half of it.
-fn announce(line: &HandshakeLine) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
+fn announce(line: &HandshakeLine, mut stdout: impl io::Write) -> io::Result<()> {
     stdout.write_all(format!("{line}\n").as_bytes())?;
     stdout.flush()
 }

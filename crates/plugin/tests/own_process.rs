@@ -9,7 +9,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use mainstay_plugin::{Address, Cookie, HandshakeLine, Launcher, Plugin, StoppedBy, Transport};
 use rustix::process::{getpgid, getpid, getppid, set_child_subreaper, setpgid};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt, AsyncWriteExt as _};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use tonic::service::Routes;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     if std::env::var_os("SUBREAPER").is_some() {
         return be_subreaper();
     }
-    let tests: [(&str, fn()); 15] = [
+    let tests: [(&str, fn()); 19] = [
         (
             "a_plugin_ends_in_order_with_its_host",
             a_plugin_ends_in_order_with_its_host,
@@ -78,6 +78,22 @@ fn main() -> ExitCode {
         (
             "a_plugin_that_prints_much_is_not_held_up",
             a_plugin_that_prints_much_is_not_held_up,
+        ),
+        (
+            "what_a_plugin_prints_while_it_serves_comes_to_the_hosts_writers",
+            what_a_plugin_prints_while_it_serves_comes_to_the_hosts_writers,
+        ),
+        (
+            "what_no_host_asks_for_stays_with_the_process",
+            what_no_host_asks_for_stays_with_the_process,
+        ),
+        (
+            "a_panic_is_told_on_the_stderr_that_the_host_reads_by_itself",
+            a_panic_is_told_on_the_stderr_that_the_host_reads_by_itself,
+        ),
+        (
+            "a_host_that_does_not_read_holds_up_who_prints",
+            a_host_that_does_not_read_holds_up_who_prints,
         ),
     ];
     let trial = |(name, test): (&str, fn())| {
@@ -148,6 +164,41 @@ fn serve(role: &str) -> ExitCode {
             let plugin = plugin.with_version(3, Routes::default()).unwrap();
             runtime.block_on(plugin.serve())
         }
+        "chats" | "panics" => {
+            let panics = role == "panics";
+            // Not flushed by then, and printed before the handshake line: it is not to stand in it.
+            print!("early ");
+            let log = tracing_subscriber::fmt()
+                .with_writer(|| mainstay_plugin::Stderr)
+                .with_ansi(false);
+            log.init();
+            runtime.block_on(async {
+                let printing = async move {
+                    tokio::task::yield_now().await;
+                    println!("to stdout");
+                    eprintln!("to stderr");
+                    let child = "echo from a child; echo and on stderr >&2";
+                    let status = Command::new("/bin/sh").args(["-c", child]).status();
+                    assert!(status.unwrap().success());
+                    tracing::warn!("to the log");
+                    assert!(!panics, "to whom it may concern");
+                };
+                let code = tokio::join!(plugin.serve(), tokio::spawn(printing)).0;
+                println!("after serving");
+                code
+            })
+        }
+        "prints for ever" => runtime.block_on(async {
+            let printing = async {
+                tokio::task::yield_now().await;
+                tokio::task::spawn_blocking(|| {
+                    loop {
+                        println!("{} for ever", "print".repeat(100));
+                    }
+                });
+            };
+            tokio::join!(plugin.serve(), printing).0
+        }),
         "prints" => runtime.block_on(async {
             let printing = async {
                 // As above: nothing may be printed before the line.
@@ -438,5 +489,124 @@ fn a_plugin_that_prints_much_is_not_held_up() {
         plugin.check_health().await.unwrap();
         let stopped = plugin.stop().await.unwrap();
         assert_eq!(stopped.by(), StoppedBy::Shutdown);
+    });
+}
+
+/// Reads until the text has come.
+async fn read_until(reader: &mut (impl AsyncReadExt + Unpin), end: &str) -> String {
+    let mut read = Vec::new();
+    let reading = async {
+        while !read.ends_with(end.as_bytes()) {
+            read.push(reader.read_u8().await.unwrap());
+        }
+    };
+    let in_time = tokio::time::timeout(SOON, reading).await;
+    let read = String::from_utf8(read).unwrap();
+    assert!(in_time.is_ok(), "{read:?}");
+    read
+}
+
+fn what_a_plugin_prints_while_it_serves_comes_to_the_hosts_writers() {
+    runtime().block_on(async {
+        for tls in [false, true] {
+            let (to_stdout, mut stdout) = tokio::io::duplex(1024);
+            let (to_stderr, mut stderr) = tokio::io::duplex(1024);
+            let launcher = launcher("chats")
+                .with_stdout(to_stdout)
+                .with_stderr(to_stderr);
+            let launcher = if tls {
+                launcher.with_auto_mtls()
+            } else {
+                launcher
+            };
+            let plugin = launcher.launch().await.unwrap();
+            plugin.connect().await.unwrap();
+            assert_eq!(
+                read_until(&mut stdout, "from a child\n").await,
+                "early to stdout\nfrom a child\n"
+            );
+            assert_eq!(
+                read_until(&mut stderr, "on stderr\n").await,
+                "to stderr\nand on stderr\n"
+            );
+            let stopped = plugin.stop().await.unwrap();
+            assert_eq!(stopped.by(), StoppedBy::Shutdown);
+            // The log did not go that way, and is the only thing that did not.
+            let [log] = stopped.exit().stderr() else {
+                panic!("{stopped:?}")
+            };
+            assert!(log.ends_with("to the log"), "{log}");
+        }
+    });
+}
+
+fn what_no_host_asks_for_stays_with_the_process() {
+    let mut plugin = Command::new(std::env::current_exe().unwrap())
+        .env(cookie().key(), cookie().value())
+        .env("ROLE", "chats")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(plugin.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    line.parse::<HandshakeLine>().unwrap();
+    let mut stderr = BufReader::new(plugin.stderr.take().unwrap()).lines();
+    assert!(stderr.next().unwrap().unwrap().ends_with("to the log"));
+    signal("-TERM", plugin.id());
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut stdout, &mut rest).unwrap();
+    assert_eq!(rest, "early to stdout\nfrom a child\nafter serving\n");
+    let rest: Vec<_> = stderr.map(Result::unwrap).collect();
+    assert_eq!(rest, ["to stderr", "and on stderr"]);
+    assert!(plugin.wait().unwrap().success());
+}
+
+fn a_panic_is_told_on_the_stderr_that_the_host_reads_by_itself() {
+    runtime().block_on(async {
+        // Never connected: over the stream nothing comes.
+        let plugin = launcher("panics").launch().await.unwrap();
+        let exited = plugin.exited();
+        // Until it has printed.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(plugin);
+        let stderr = exited.await.stderr().join("\n");
+        assert!(stderr.contains("to whom it may concern"), "{stderr}");
+        assert!(!stderr.contains("to stderr"), "{stderr}");
+    });
+}
+
+fn a_host_that_does_not_read_holds_up_who_prints() {
+    runtime().block_on(async {
+        let (to_stdout, mut stdout) = tokio::io::duplex(1);
+        let plugin = launcher("prints for ever").with_stdout(to_stdout);
+        let plugin = plugin.launch().await.unwrap();
+        plugin.connect().await.unwrap();
+        // Held up when the pipe (1 MiB) and the stream's window (2 MiB) are full; what goes through that is
+        // written twice by the process.
+        let written = async || {
+            let io = std::fs::read_to_string(format!("/proc/{}/io", plugin.pid())).unwrap();
+            let count = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+            count.unwrap().parse::<u64>().unwrap()
+        };
+        let began = Instant::now();
+        let mut before = 0;
+        loop {
+            assert!(began.elapsed() < SOON);
+            // The other process works in real time.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let now = written().await;
+            if now == before && now > 1024 {
+                break;
+            }
+            before = now;
+        }
+        assert!(before < 8 * 1024 * 1024, "{before}");
+        // Others are not held up by it.
+        plugin.check_health().await.unwrap();
+        for _ in 0..3 {
+            read_until(&mut stdout, "for ever\n").await;
+        }
     });
 }

@@ -111,6 +111,8 @@ const TABLE: &[Row] = &[
         name: "mainstay-plugin",
         ours: Only(&[]),
         others: Only(&[
+            // Of rustls: checksums, and their comparison in constant time.
+            "aws-lc-rs",
             "base64",
             "hyper",
             "hyper-util",

@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::checksum::Checksum;
 use crate::line::InvalidLine;
 
 /// A plugin did not start.
@@ -23,6 +24,15 @@ pub struct LaunchError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LaunchFailure {
+    /// The checksum of the program's file cannot be taken.
+    Unread(io::Error),
+    /// The program's file is not the one that was expected; it was not started.
+    Checksum {
+        /// What it should hash to.
+        expected: Checksum,
+        /// What it hashes to.
+        found: Checksum,
+    },
     /// The program cannot be executed.
     Spawn(io::Error),
     /// This host could not make ready for it: a directory, a certificate, a pipe.
@@ -169,6 +179,11 @@ impl Error for LaunchError {}
 impl fmt::Display for LaunchFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unread(error) => write!(f, "its checksum cannot be taken: {error}"),
+            Self::Checksum { expected, found } => write!(
+                f,
+                "its file is not the expected one: {found}, and not {expected}"
+            ),
             Self::Spawn(error) => write!(f, "it cannot be executed: {error}"),
             Self::Prepare(error) => write!(f, "the host could not make ready for it: {error}"),
             Self::Timeout(within) => write!(f, "no handshake line within {within:?}"),

@@ -18,6 +18,7 @@ use super::connector::Connector;
 use super::error::{ConnectError, ConnectFailure, Left, StillRunning};
 use super::output::Tail;
 use super::process::Process;
+use super::stdio::HostStdio;
 use crate::broker::{Broker, HostBroker};
 use crate::generated::Empty;
 use crate::generated::grpc_controller_client::GrpcControllerClient;
@@ -43,6 +44,7 @@ pub struct Instance {
     pub(crate) files: SocketFiles,
     pub(crate) output: ForwardedOutput,
     pub(crate) broker: HostBroker,
+    pub(crate) stdio: HostStdio,
     pub(crate) plugin: Arc<str>,
     pub(crate) version: u32,
     pub(crate) connector: Connector,
@@ -183,6 +185,10 @@ impl Instance {
             Ok(channel) => {
                 // At once: some plugins wait for it.
                 self.broker.open(channel.clone());
+                let ended = self.process.ended();
+                self.stdio.open(channel.clone(), async {
+                    ended.await;
+                });
                 Ok(channel)
             }
             Err(error) => Err(error.with_left(self.left_so_far().await)),
@@ -221,11 +227,13 @@ impl Instance {
     pub fn exited(&self) -> impl Future<Output = Exit> + Send + 'static + use<> {
         let ended = self.process.ended();
         let mut stderr_read = self.output.stderr_read.clone();
+        let drained = self.stdio.drained();
         let tail = self.output.tail.clone();
         async move {
             let status = ended.await;
             // Bounded, since a process that left the group may hold the pipe open.
-            let _ = timeout(STDERR_WITHIN, stderr_read.changed()).await;
+            let read = async { tokio::join!(stderr_read.changed(), drained) };
+            let _ = timeout(STDERR_WITHIN, read).await;
             Exit {
                 status,
                 stderr: tail.lines(),

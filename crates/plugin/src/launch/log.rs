@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use tokio::io::AsyncRead;
 use tracing::Level;
 
 use super::output::{Lines, Piece, Tail};
@@ -16,7 +17,11 @@ struct Entry<'a> {
 }
 
 /// Forwards stderr to `tracing` until it ends, and keeps the last lines.
-pub(crate) async fn forward_stderr(mut stderr: Lines, plugin: Arc<str>, tail: Tail) {
+pub(crate) async fn forward_stderr(
+    mut stderr: Lines<impl AsyncRead + Unpin>,
+    plugin: Arc<str>,
+    tail: Tail,
+) {
     let mut panicked = false;
     loop {
         let (line, last) = match stderr.next().await {
@@ -44,13 +49,18 @@ pub(crate) async fn forward_stderr(mut stderr: Lines, plugin: Arc<str>, tail: Ta
 }
 
 /// Reads what a plugin prints after the handshake: a full pipe would stop it.
-pub(crate) async fn forward_stdout(mut stdout: Lines, plugin: Arc<str>) {
+pub(crate) async fn forward_stdout(mut stdout: Lines<impl AsyncRead + Unpin>, plugin: Arc<str>) {
     while let Ok(piece) = stdout.next().await {
         match piece {
             Piece::Line(line) | Piece::Part(line) => {
                 tracing::debug!(target: "mainstay_plugin::stdout", %plugin, "{line}");
             }
-            Piece::End(_) => return,
+            Piece::End(line) => {
+                if !line.is_empty() {
+                    tracing::debug!(target: "mainstay_plugin::stdout", %plugin, "{line}");
+                }
+                return;
+            }
         }
     }
 }

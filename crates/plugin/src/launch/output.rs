@@ -3,7 +3,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::coop::consume_budget;
 
@@ -16,8 +16,8 @@ const LENGTH_KEPT: usize = 512;
 
 /// Lines of a process's output, or pieces of lines that are too long.
 #[derive(Debug)]
-pub(crate) struct Lines {
-    reader: BufReader<Receiver>,
+pub(crate) struct Lines<R = Receiver> {
+    reader: BufReader<R>,
     begun: Vec<u8>,
 }
 
@@ -39,10 +39,16 @@ impl Lines {
     /// # Panics
     /// Outside a tokio runtime with IO.
     pub(crate) fn new(pipe: OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            reader: BufReader::new(Receiver::from_owned_fd(pipe)?),
+        Ok(Self::over(Receiver::from_owned_fd(pipe)?))
+    }
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    pub(crate) fn over(reader: R) -> Self {
+        Self {
+            reader: BufReader::new(reader),
             begun: Vec::new(),
-        })
+        }
     }
 
     /// Cancel safe: what was read of a piece is kept for the next call.

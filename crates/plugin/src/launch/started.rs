@@ -13,6 +13,7 @@ use super::error::{LaunchError, LaunchFailure, Left};
 use super::instance::{ForwardedOutput, Instance, SocketFiles};
 use super::output::{LONGEST_LINE, Lines, Piece, Tail, shortened};
 use super::process::Process;
+use super::stdio::HostStdio;
 use super::{Launcher, log, socket};
 use crate::broker::{HostBroker, Means, Strays};
 use crate::certificate::{Identity, Pinned, Role};
@@ -97,6 +98,11 @@ impl Started {
                 dir: self.dir,
             },
             process: self.process,
+            stdio: HostStdio::new(
+                Arc::clone(&self.plugin),
+                launcher.writers.clone(),
+                self.output.tail.clone(),
+            ),
             output: self.output,
             plugin: self.plugin,
             version: handshake.version(),

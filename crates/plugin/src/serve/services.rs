@@ -8,10 +8,11 @@ use tonic::service::Routes;
 use tower_service::Service;
 
 /// What this crate answers itself.
-const PROTOCOL: [&str; 3] = [
+const PROTOCOL: [&str; 4] = [
     "/grpc.health.v1.Health/",
     "/plugin.GRPCBroker/",
     "/plugin.GRPCController/",
+    "/plugin.GRPCStdio/",
 ];
 
 /// The plugin's services, and in front of them those of the protocol.

@@ -1,8 +1,9 @@
 //! What does not come to a handshake line, or to none that fits.
 
+use std::process::Command;
 use std::time::Duration;
 
-use mainstay_plugin::{Cookie, InvalidLine, LaunchError, LaunchFailure, Launcher};
+use mainstay_plugin::{Checksum, Cookie, InvalidLine, LaunchError, LaunchFailure, Launcher};
 use tokio::time::Instant;
 
 use crate::shell::{SOON, Traced, is_gone, launcher};
@@ -262,4 +263,50 @@ async fn a_plugin_has_no_stdin_and_a_socket_directory_that_goes_with_it() {
     assert_eq!(stdin, "/dev/null");
     assert!(dir.contains("plugin-dir"), "{dir}");
     assert!(!std::path::Path::new(dir).exists());
+}
+
+#[tokio::test]
+async fn a_file_with_another_checksum_is_not_started_and_both_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (program, trace) = (dir.path().join("plugin"), dir.path().join("trace"));
+    let cookie = Cookie::new("BASIC_PLUGIN", "hello").unwrap();
+    let launcher = Launcher::new(&program, cookie.clone(), 1);
+    let any = Checksum::sha256([0; 32]);
+    let error = launcher.clone().with_checksum(any.clone()).launch().await;
+    assert_says(
+        &error.unwrap_err(),
+        &["its checksum cannot be taken", "No such file"],
+    );
+
+    // Written by another process: a file that this one still had open for writing could not be run.
+    let script = "#!/bin/sh\ntouch \"$TRACE\"; echo '1|1|unix|/s|grpc'; sleep 1000\n";
+    let written = Command::new("/bin/sh")
+        .args([
+            "-c",
+            "printf %s \"$1\" > \"$0\"; chmod +x \"$0\"; sha256sum \"$0\" | cut -c -64",
+        ])
+        .args([program.as_os_str(), script.as_ref()])
+        .output()
+        .unwrap();
+    let sum = String::from_utf8(written.stdout).unwrap();
+    let launcher = launcher.with_variable("TRACE", &trace);
+    let refused = launcher
+        .clone()
+        .with_checksum(any)
+        .launch()
+        .await
+        .unwrap_err();
+    assert!(matches!(refused.failure(), LaunchFailure::Checksum { .. }));
+    assert_says(
+        &refused,
+        &[sum.trim(), &"0".repeat(64), "not the expected one"],
+    );
+    assert!(!trace.exists());
+
+    let right = launcher.with_checksum(sum.trim().parse().unwrap());
+    right.launch().await.unwrap();
+    assert!(trace.exists());
+
+    let name = Launcher::new("sh", cookie, 1).with_checksum(sum.trim().parse().unwrap());
+    assert_says(&name.launch().await.unwrap_err(), &["must be a path"]);
 }

@@ -39,7 +39,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(|| mainstay_plugin::Stderr)
         // As a plugin it may have nobody who reads stderr, and would panic by default.
         .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())

@@ -363,10 +363,10 @@ async fn the_drain_waits_for_calls_and_for_streams_to_their_end() {
     let stream = stack.layer(kv(Streams(ms(100))));
     let begun = Instant::now();
     shutdown.begin();
-    let (report, called, streamed) = tokio::join!(
-        shutdown.run(),
+    let (called, streamed, report) = tokio::join!(
         code(&served, request(GET)),
         call(&stream, within("3S")),
+        shutdown.run(),
     );
     assert!(report.is_clean(), "{report}");
     assert_eq!(
@@ -383,10 +383,10 @@ async fn what_is_not_done_when_the_drain_is_over_is_told_to_come_again() {
     let (hangs, stream) = (stack.layer(kv(Hangs)), stack.layer(kv(Streams(ms(100)))));
     shutdown.begin();
     let begun = Instant::now();
-    let (report, hung, streamed) = tokio::join!(
-        shutdown.run(),
+    let (hung, streamed, report) = tokio::join!(
         code(&hangs, request(GET)),
         call(&stream, request(GET)),
+        shutdown.run(),
     );
     assert_eq!(
         (hung, streamed.1.code()),

@@ -3,6 +3,7 @@ mod environment;
 mod error;
 mod health;
 mod host_watch;
+mod in_process;
 mod listener;
 mod output;
 mod server;
@@ -12,6 +13,7 @@ mod stop;
 pub use environment::InvalidEnvironment;
 pub use error::ServeError;
 pub(crate) use health::SERVICE as HEALTH_SERVICE;
+pub use in_process::InProcess;
 pub use listener::Transport;
 pub use output::Stderr;
 
@@ -216,6 +218,23 @@ impl Plugin {
     /// Dropped, it closes all connections and removes the socket file.
     pub async fn try_serve(self) -> Result<(), ServeError> {
         self.run().await.map(drop)
+    }
+
+    /// Serves within this process, for a test of the plugin or of its host, or to debug it: without
+    /// cookie, handshake, TLS, signals and a watch over the host, and with stdout and stderr as they are.
+    /// Any number of plugins can be served so.
+    ///
+    /// It speaks the newest of its app protocol versions. A host in the same process or in another uses
+    /// it through [`InProcess::reattach`]; its `Shutdown` call ends it as that of a host does.
+    ///
+    /// # Errors
+    /// If there is nothing to listen on.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with IO and time.
+    pub fn serve_in_process(mut self) -> Result<InProcess, ServeError> {
+        let (version, services) = self.services.pop_last().unwrap_or_default();
+        InProcess::start(self.transport, version, services, self.drain_within)
     }
 
     async fn run(mut self) -> Result<Option<HostWatch>, ServeError> {

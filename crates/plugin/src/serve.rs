@@ -79,6 +79,24 @@ const EXIT_WITHIN: Duration = Duration::from_secs(1);
 /// messages are limited to tonic's 4 MiB; limits of your own
 /// services are set on their generated servers (`KvServer::new(kv).max_decoding_message_size(..)`).
 ///
+/// # Reflection
+/// Plugins in Go offer it always, and hosts do not use it; for tools, `tonic-reflection` makes it a service
+/// like others:
+///
+/// ```
+/// use tonic::service::Routes;
+/// # use tonic_health::pb::FILE_DESCRIPTOR_SET;
+/// # use tonic_health::pb::health_server::HealthServer as KvServer;
+/// # use tonic_health::server::{HealthReporter, HealthService};
+/// # let kv = HealthService::from_health_reporter(HealthReporter::new());
+///
+/// let reflection = tonic_reflection::server::Builder::configure()
+///     .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+///     .build_v1()?;
+/// let services = Routes::new(KvServer::new(kv)).add_service(reflection);
+/// # Ok::<_, tonic_reflection::server::Error>(())
+/// ```
+///
 /// # What the process prints
 /// From the handshake on, stdout and stderr of the whole process, of `println!` as of C code, go to the
 /// host over `plugin.GRPCStdio`; give your log [`Stderr`](crate::Stderr), which stays the process's own.

@@ -5,6 +5,10 @@ use std::path::Path;
 use mainstay_plugin::{Address, ConnectFailure, Cookie, Plugin, Reattach, StoppedBy, Transport};
 use tokio::time::timeout;
 use tonic::service::Routes;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::shell::SOON;
 
@@ -65,6 +69,43 @@ async fn its_socket_goes_with_it_and_others_are_not_touched() {
         }
     };
     timeout(SOON, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn reflection_is_a_service_like_others_and_does_not_hold_up_the_end() {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let services = Routes::new(reflection().build_v1().unwrap());
+    let services = services.add_service(reflection().build_v1alpha().unwrap());
+    let cookie = Cookie::new("BASIC_PLUGIN", "hello").unwrap();
+    let served = Plugin::new(cookie, 1, services).serve_in_process().unwrap();
+    let host = served.reattach().attach().await.unwrap();
+    let mut client = ServerReflectionClient::new(host.connect().await.unwrap());
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let answers = client
+        .server_reflection_info(tokio_stream::once(request))
+        .await;
+    let answer = answers
+        .unwrap()
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("{answer:?}")
+    };
+    assert!(
+        list.service
+            .iter()
+            .any(|it| it.name == "grpc.health.v1.Health")
+    );
+    timeout(SOON, served.stop()).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! The example programs as real processes: kv_plugin under a host by hand, under our launcher and
-//! under Go's host; kv_host and our launcher with Go's plugin.
+//! under Go's host and Python's; kv_host and our launcher with Go's plugin and Python's.
 
 mod by_hand;
 mod grpc;
@@ -8,5 +8,7 @@ mod host_side;
 mod peers;
 mod plugin_side;
 mod processes;
+#[cfg(feature = "peers-python")]
+mod python_peers;
 mod started;
 mod wait;

@@ -1,3 +1,4 @@
+mod attached;
 mod checksum;
 mod connector;
 mod error;
@@ -5,6 +6,7 @@ mod instance;
 mod log;
 mod output;
 mod process;
+mod reattach;
 pub(crate) mod socket;
 mod started;
 mod stdio;
@@ -13,6 +15,7 @@ pub use checksum::{Checksum, InvalidChecksum};
 pub use connector::{Connecting, Connector};
 pub use error::{ConnectError, ConnectFailure, LaunchError, LaunchFailure, StillRunning};
 pub use instance::{Exit, Instance, Stopped, StoppedBy};
+pub use reattach::Reattach;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};

@@ -40,6 +40,9 @@
 //! | [`Launcher::with_stdout`], `with_stderr`: writers for what it prints | `tracing` |
 //! | [`Launcher::with_cleared_environment`] | the host's, but for `PLUGIN_*` |
 //!
+//! A host can also use a plugin that [runs already](Reattach), and a test one
+//! [within its own process](Plugin::serve_in_process).
+//!
 //! # Logs
 //! Both sides speak through `tracing`. Lines that a plugin writes to stderr become events of the
 //! host, under the target `mainstay_plugin::stderr`; give a plugin's subscriber [`Stderr`] to write to,
@@ -84,8 +87,10 @@ pub use cookie::{Cookie, InvalidCookie};
 pub use hclog::HclogLayer;
 pub use launch::{
     Checksum, ConnectError, ConnectFailure, Connecting, Connector, Exit, Instance, InvalidChecksum,
-    LaunchError, LaunchFailure, Launcher, StillRunning, Stopped, StoppedBy,
+    LaunchError, LaunchFailure, Launcher, Reattach, StillRunning, Stopped, StoppedBy,
 };
 pub use line::{Address, HandshakeLine, InvalidLine};
-pub use serve::{DuplicateVersion, InvalidEnvironment, Plugin, ServeError, Stderr, Transport};
+pub use serve::{
+    DuplicateVersion, InProcess, InvalidEnvironment, Plugin, ServeError, Stderr, Transport,
+};
 pub use wire::{Mark, Wire, Wired};

@@ -3,6 +3,7 @@ mod environment;
 mod error;
 mod health;
 mod host_watch;
+mod in_process;
 mod listener;
 mod output;
 mod server;
@@ -12,6 +13,7 @@ mod stop;
 pub use environment::InvalidEnvironment;
 pub use error::ServeError;
 pub(crate) use health::SERVICE as HEALTH_SERVICE;
+pub use in_process::InProcess;
 pub use listener::Transport;
 pub(crate) use listener::{Listener, Place};
 pub use output::Stderr;
@@ -79,6 +81,24 @@ const EXIT_WITHIN: Duration = Duration::from_secs(1);
 /// these names among the plugin's own are not reached. Their
 /// messages are limited to tonic's 4 MiB; limits of your own
 /// services are set on their generated servers (`KvServer::new(kv).max_decoding_message_size(..)`).
+///
+/// # Reflection
+/// Plugins in Go offer it always, and hosts do not use it; for tools, `tonic-reflection` makes it a service
+/// like others:
+///
+/// ```
+/// use tonic::service::Routes;
+/// # use tonic_health::pb::FILE_DESCRIPTOR_SET;
+/// # use tonic_health::pb::health_server::HealthServer as KvServer;
+/// # use tonic_health::server::{HealthReporter, HealthService};
+/// # let kv = HealthService::from_health_reporter(HealthReporter::new());
+///
+/// let reflection = tonic_reflection::server::Builder::configure()
+///     .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+///     .build_v1()?;
+/// let services = Routes::new(KvServer::new(kv)).add_service(reflection);
+/// # Ok::<_, tonic_reflection::server::Error>(())
+/// ```
 ///
 /// # What the process prints
 /// From the handshake on, stdout and stderr of the whole process, of `println!` as of C code, go to the
@@ -250,6 +270,23 @@ impl Plugin {
     /// Dropped, it closes all connections and removes the socket file.
     pub async fn try_serve(self) -> Result<(), ServeError> {
         self.run().await.map(drop)
+    }
+
+    /// Serves within this process, for a test of the plugin or of its host, or to debug it: without
+    /// cookie, handshake, TLS, signals and a watch over the host, and with stdout and stderr as they are.
+    /// Any number of plugins can be served so.
+    ///
+    /// It speaks the newest of its app protocol versions. A host in the same process or in another uses
+    /// it through [`InProcess::reattach`]; its `Shutdown` call ends it as that of a host does.
+    ///
+    /// # Errors
+    /// If there is nothing to listen on.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with IO and time.
+    pub fn serve_in_process(mut self) -> Result<InProcess, ServeError> {
+        let (version, services) = self.services.pop_last().unwrap_or_default();
+        InProcess::start(self.transport, version, services, self.drain_within)
     }
 
     async fn run(mut self) -> Result<Option<HostWatch>, ServeError> {

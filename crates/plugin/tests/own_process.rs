@@ -7,7 +7,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use mainstay_plugin::{Address, Cookie, HandshakeLine, Launcher, Plugin, StoppedBy, Transport};
+use mainstay_plugin::{
+    Address, Cookie, HandshakeLine, Launcher, Plugin, Reattach, StoppedBy, Transport,
+};
 use rustix::process::{getpgid, getpid, getppid, set_child_subreaper, setpgid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt as _};
 use tokio::runtime::{Builder, Runtime};
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
     if std::env::var_os("SUBREAPER").is_some() {
         return be_subreaper();
     }
-    let tests: [(&str, fn()); 19] = [
+    let tests: [(&str, fn()); 22] = [
         (
             "a_plugin_ends_in_order_with_its_host",
             a_plugin_ends_in_order_with_its_host,
@@ -90,6 +92,18 @@ fn main() -> ExitCode {
         (
             "a_panic_is_told_on_the_stderr_that_the_host_reads_by_itself",
             a_panic_is_told_on_the_stderr_that_the_host_reads_by_itself,
+        ),
+        (
+            "a_plugin_of_another_host_is_attached_to_left_and_stopped",
+            a_plugin_of_another_host_is_attached_to_left_and_stopped,
+        ),
+        (
+            "a_plugin_that_was_attached_to_and_does_not_stop_is_killed",
+            a_plugin_that_was_attached_to_and_does_not_stop_is_killed,
+        ),
+        (
+            "the_end_of_a_plugin_that_was_attached_to_is_told",
+            the_end_of_a_plugin_that_was_attached_to_is_told,
         ),
         (
             "a_host_that_does_not_read_holds_up_who_prints",
@@ -610,5 +624,64 @@ fn a_host_that_does_not_read_holds_up_who_prints() {
         for _ in 0..3 {
             read_until(&mut stdout, "for ever\n").await;
         }
+    });
+}
+
+impl UnderShell {
+    fn reattach(&self) -> Reattach {
+        Reattach::new(
+            self.line.address().clone(),
+            self.line.version(),
+            self.plugin,
+        )
+    }
+}
+
+fn a_plugin_of_another_host_is_attached_to_left_and_stopped() {
+    let under_shell = UnderShell::start("drains long");
+    runtime().block_on(async {
+        let plugin = under_shell.reattach().attach().await.unwrap();
+        plugin.check_health().await.unwrap();
+        assert_eq!((plugin.pid(), plugin.version()), (under_shell.plugin, 1));
+        drop(plugin);
+        assert!(!under_shell.is_gone());
+
+        let plugin = under_shell.reattach().attach().await.unwrap();
+        plugin.check_health().await.unwrap();
+        let stopped = plugin.stop().await.unwrap();
+        assert_eq!(stopped.by(), StoppedBy::Shutdown);
+        assert_eq!(stopped.exit().status(), None);
+    });
+    assert!(under_shell.is_gone());
+    assert!(!under_shell.socket().exists());
+}
+
+fn a_plugin_that_was_attached_to_and_does_not_stop_is_killed() {
+    let under_shell = UnderShell::start("blocked");
+    runtime().block_on(async {
+        let short = Duration::from_millis(100);
+        let plugin = under_shell.reattach().with_stop_within(short);
+        // Connecting takes the kernel only.
+        let plugin = plugin.attach().await.unwrap();
+        assert_eq!(plugin.stop().await.unwrap().by(), StoppedBy::Kill);
+    });
+    assert!(under_shell.is_gone());
+}
+
+fn the_end_of_a_plugin_that_was_attached_to_is_told() {
+    let under_shell = UnderShell::start("outlives");
+    runtime().block_on(async {
+        let plugin = under_shell.reattach().attach().await.unwrap();
+        plugin.connect().await.unwrap();
+        let mut exited = std::pin::pin!(plugin.exited());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), exited.as_mut())
+                .await
+                .is_err()
+        );
+        signal("-KILL", under_shell.plugin);
+        let exit = tokio::time::timeout(SOON, exited).await.unwrap();
+        assert_eq!(exit.status(), None);
+        assert_eq!(plugin.stop().await.unwrap().by(), StoppedBy::Itself);
     });
 }

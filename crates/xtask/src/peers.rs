@@ -52,6 +52,16 @@ pub(crate) const ALL: &[Peer] = &[
     },
     Peer {
         needs: Software {
+            name: "Python",
+            programs: &["python3"],
+            folders: &[],
+            packages: &["python3", "python3-venv"],
+        },
+        feature: "mainstay-examples/peers-python",
+        build: build_python,
+    },
+    Peer {
+        needs: Software {
             name: "PostgreSQL",
             programs: &["setpriv"],
             folders: &["/usr/lib/postgresql"],
@@ -157,6 +167,23 @@ pub(crate) fn install<'a>(sh: &Shell, software: impl IntoIterator<Item = &'a Sof
         }
         None => Ok(()),
     }
+}
+
+/// A virtual environment with the Python plugin library, from PyPI. Made once.
+fn build_python(workspace: &Workspace) -> Result {
+    const PACKAGE: &str = "pyvider-rpcplugin==0.5.5";
+
+    let sh = &workspace.sh;
+    let environment = folder(workspace).join("pyvider");
+    let done = environment.join(PACKAGE);
+    if done.exists() {
+        return Ok(());
+    }
+    cmd!(sh, "python3 -m venv --clear {environment}").run()?;
+    let pip = environment.join("bin/pip");
+    cmd!(sh, "{pip} install --quiet {PACKAGE}").run()?;
+    fs::write(done, "")?;
+    Ok(())
 }
 
 /// Debian ships the sources of Go libraries for the GOPATH mode, so this needs no network.

@@ -1,6 +1,6 @@
 //! The example programs as real processes: kv_plugin under a host by hand, under our launcher and
-//! under Go's host; kv_host and our launcher with Go's plugin; the two of the bidirectional example,
-//! with each other and with Go's.
+//! under Go's host and Python's; kv_host and our launcher with Go's plugin and Python's; the two of the
+//! bidirectional example, with each other and with Go's.
 
 mod bidirectional;
 mod by_hand;
@@ -10,5 +10,7 @@ mod host_side;
 mod peers;
 mod plugin_side;
 mod processes;
+#[cfg(feature = "peers-python")]
+mod python_peers;
 mod started;
 mod wait;

@@ -76,6 +76,13 @@ pub struct ConnectError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectFailure {
+    /// There is no such process to attach to, or this one may not watch it.
+    Process {
+        /// The process that was looked for.
+        pid: u32,
+        /// Why it was not found.
+        error: io::Error,
+    },
     /// The socket refused.
     Socket(io::Error),
     /// The TLS handshake failed: one of the two is not who the other expects.
@@ -225,6 +232,9 @@ impl Error for ConnectError {}
 impl fmt::Display for ConnectFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Process { pid, error } => {
+                write!(f, "has no process {pid} that can be watched: {error}")
+            }
             Self::Socket(error) => write!(f, "cannot be connected to: {error}"),
             Self::Tls(error) => write!(f, "failed the TLS handshake: {error}"),
             Self::Timeout(within) => write!(f, "did not answer within {within:?}"),

@@ -14,10 +14,10 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tower::ServiceExt as _;
 
+use super::attached::Running;
 use super::connector::Connector;
 use super::error::{ConnectError, ConnectFailure, Left, StillRunning};
 use super::output::Tail;
-use super::process::Process;
 use super::stdio::HostStdio;
 use crate::broker::{Broker, HostBroker};
 use crate::generated::Empty;
@@ -35,13 +35,14 @@ const STDERR_WITHIN: Duration = Duration::from_millis(200);
 /// # Drop
 /// Ends the plugin at once and leaves nothing behind: SIGKILL for its process group, then a wait
 /// for its end of at most a second (commonly under a millisecond), and its socket file is removed.
-/// [`stop`](Self::stop) is the polite way.
+/// [`stop`](Self::stop) is the polite way. A plugin that was [attached to](crate::Reattach::attach) is
+/// left running.
 #[derive(Debug)]
 pub struct Instance {
     // The process first, as the others remove what it leaves: fields are dropped in this order.
-    pub(crate) process: Process,
+    pub(crate) process: Running,
     #[expect(dead_code, reason = "kept for what they do when dropped")]
-    pub(crate) files: SocketFiles,
+    pub(crate) files: Option<SocketFiles>,
     pub(crate) output: ForwardedOutput,
     pub(crate) broker: HostBroker,
     pub(crate) stdio: HostStdio,
@@ -98,6 +99,8 @@ pub enum StoppedBy {
     Terminate,
     /// It had to be killed.
     Kill,
+    /// It was left running, since it was attached to [in test mode](crate::Reattach::in_test_mode).
+    Nothing,
 }
 
 impl ForwardedOutput {
@@ -110,7 +113,7 @@ impl ForwardedOutput {
 }
 
 impl Instance {
-    /// The process id of the plugin, which is also that of its process group.
+    /// The process id of the plugin, which is also that of its process group if it was launched.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.pid()
@@ -254,6 +257,13 @@ impl Instance {
         let exited = self.exited();
         let mut exited = std::pin::pin!(exited);
         let stopped = |by, exit| Ok(Stopped { by, exit });
+        if self.process.is_tested() {
+            let exit = Exit {
+                status: None,
+                stderr: self.output.tail.lines(),
+            };
+            return stopped(StoppedBy::Nothing, exit);
+        }
         if self.process.ended_as().is_some() {
             return stopped(StoppedBy::Itself, exited.await);
         }
@@ -307,7 +317,7 @@ impl Instance {
 
 impl Exit {
     /// The exit status; none if something else in this process took it, by waiting for all
-    /// children or by ignoring SIGCHLD.
+    /// children or by ignoring SIGCHLD, and of a plugin that was attached to.
     #[must_use]
     pub const fn status(&self) -> Option<ExitStatus> {
         self.status

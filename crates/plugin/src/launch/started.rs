@@ -8,6 +8,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::attached::Running;
 use super::connector::Connector;
 use super::error::{LaunchError, LaunchFailure, Left};
 use super::instance::{ForwardedOutput, Instance, SocketFiles};
@@ -93,11 +94,11 @@ impl Started {
         let tls = tls.map(|tls| tls.connecting);
         Ok(Instance {
             broker,
-            files: SocketFiles {
+            files: Some(SocketFiles {
                 elsewhere: socket::elsewhere(&address, &launcher.plugins_temp_dir()),
                 dir: self.dir,
-            },
-            process: self.process,
+            }),
+            process: Running::Started(self.process),
             stdio: HostStdio::new(
                 Arc::clone(&self.plugin),
                 launcher.writers.clone(),

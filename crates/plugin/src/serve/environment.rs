@@ -34,6 +34,17 @@ pub struct InvalidEnvironment {
 }
 
 impl Environment {
+    /// For a plugin that nobody launched.
+    pub(crate) const fn of_no_host() -> Self {
+        Self {
+            versions: Vec::new(),
+            certificate: None,
+            ports: Ok(0..=0),
+            socket_dir: None,
+            socket_group: None,
+        }
+    }
+
     /// None if the cookie is missing or wrong: then it was no host that started this program.
     pub(crate) fn read(
         cookie: &Cookie,

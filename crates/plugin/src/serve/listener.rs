@@ -25,6 +25,10 @@ use crate::wire::Wired;
 pub enum Transport {
     /// A unix socket with a fresh name, in `PLUGIN_UNIX_SOCKET_DIR` or the directory for temporary
     /// files; removed when the plugin ends.
+    ///
+    /// Hosts whose gRPC is that of Python, C++ or Java may name the socket's path as the authority of
+    /// their requests, which is no valid one, and the HTTP/2 implementation here resets such calls with
+    /// PROTOCOL_ERROR; serve those over [`Tcp`](Self::Tcp).
     #[default]
     Unix,
     /// A port of 127.0.0.1, between `PLUGIN_MIN_PORT` and `PLUGIN_MAX_PORT`.

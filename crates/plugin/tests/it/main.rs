@@ -3,6 +3,7 @@
 mod after_the_line;
 mod before_the_line;
 mod dropped;
+mod in_process;
 mod shell;
 mod stopping;
 mod tls;

@@ -2,6 +2,7 @@
 
 mod dropped;
 mod group;
+mod local_group;
 mod periodic;
 mod registry;
 mod resource;

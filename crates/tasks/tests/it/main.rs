@@ -6,5 +6,6 @@ mod local_group;
 mod periodic;
 mod registry;
 mod resource;
+mod servers;
 mod shutdown;
 mod supervision;

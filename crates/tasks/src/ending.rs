@@ -9,9 +9,9 @@ use crate::Tasks;
 use crate::outcome::{Ended, Outcome, Report};
 use crate::sync::{spawn, timeout_at};
 
-/// A task that was asked to stop: this one, and no later one of its name.
+/// A task that was started: this one, and no later one of its name.
 #[derive(Clone)]
-pub(crate) struct Asked {
+pub(crate) struct Task {
     pub(crate) name: Arc<str>,
     pub(crate) end: watch::Receiver<Option<Outcome>>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct Asked {
 #[derive(Clone)]
 pub(crate) struct Ending {
     tasks: Tasks,
-    asked: Vec<Asked>,
+    asked: Vec<Task>,
 }
 
 /// The time after this one. What is further away than the clock reaches is a century away.
@@ -29,7 +29,7 @@ pub(crate) fn deadline(begun: Instant, after: Duration) -> Instant {
     begun.checked_add(after).unwrap_or(begun + CENTURY)
 }
 
-impl Asked {
+impl Task {
     pub(crate) async fn ended(&mut self) -> Outcome {
         // The sender sends before it is dropped; without it the task is gone all the same.
         match self.end.wait_for(Option::is_some).await {
@@ -44,7 +44,7 @@ impl Ending {
     /// who asked them to stop, who may be cancelled, or not polled.
     pub(crate) fn new(
         tasks: &Tasks,
-        asked: Vec<Asked>,
+        asked: Vec<Task>,
         deadline: Instant,
         forced: &CancellationToken,
     ) -> Self {

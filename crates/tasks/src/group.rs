@@ -6,7 +6,8 @@ use tokio::task::JoinSet;
 /// Tasks that belong together: all complete, or the first failure ends them all.
 ///
 /// Each is spawned, so it runs on any thread and cannot borrow from its surroundings: a group can be
-/// leaked or dropped in the middle, and a borrow is sound only if neither is possible.
+/// leaked or dropped in the middle, and a borrow is sound only if neither is possible. What borrows goes
+/// into a [`LocalGroup`](crate::LocalGroup), which polls it in place.
 ///
 /// # Cancel safety
 /// Dropping the group, or the future of [`join`](Self::join), aborts what is left; destructors run soon

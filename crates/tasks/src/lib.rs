@@ -21,7 +21,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`TaskGroup`] is for tasks that belong together: all complete, or the first failure ends them all.
+//! [`TaskGroup`] is for tasks that belong together: all complete, or the first failure ends them all. So do
+//! the futures of a [`LocalGroup`], which are not spawned and may borrow.
 //! [`Supervision`] says when a task is run again.
 //! A [`Resource`] is released whatever happens to its holder.
 //! [`Shutdown`] ends a process in good order at a signal, phase by phase, and says who did not end in time.
@@ -40,6 +41,7 @@
 
 mod ending;
 mod group;
+mod local_group;
 mod outcome;
 mod periodic;
 mod phase;
@@ -58,6 +60,7 @@ mod tests;
 mod work;
 
 pub use group::TaskGroup;
+pub use local_group::LocalGroup;
 pub use outcome::{Ended, NotRunning, Outcome, Report, StartError, State, Status};
 pub use periodic::{InvalidPeriod, Period};
 pub use phase::Phase;

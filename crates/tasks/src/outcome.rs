@@ -120,11 +120,7 @@ pub struct NotRunning(pub(crate) Arc<str>);
 
 impl fmt::Display for NotRunning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "task {:?} is not stopped: none of this name is alive",
-            self.0
-        )
+        write!(f, "no task {:?} is alive", self.0)
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Tasks;
-use crate::ending::Asked;
+use crate::ending::Task;
 use crate::outcome::{Ended, Outcome, StartError, State, Status};
 use crate::sync::AbortHandle;
 
@@ -74,8 +74,8 @@ impl Registry {
 
     /// Notes how a task can be aborted. Whether it is to be, at once.
     #[must_use]
-    pub(crate) fn spawned(&mut self, asked: &Asked, handle: &AbortHandle) -> bool {
-        let Some(entry) = self.entry(asked) else {
+    pub(crate) fn spawned(&mut self, task: &Task, handle: &AbortHandle) -> bool {
+        let Some(entry) = self.entry(task) else {
             return false; // it has ended
         };
         let abort = std::mem::replace(&mut entry.abort, Abort::Spawned(handle.clone()));
@@ -85,8 +85,8 @@ impl Registry {
     /// What aborts this task, if it is alive and spawned. If it is not spawned yet, it will be aborted when
     /// it is.
     #[must_use]
-    pub(crate) fn abort(&mut self, asked: &Asked) -> Option<AbortHandle> {
-        let entry = self.entry(asked)?;
+    pub(crate) fn abort(&mut self, task: &Task) -> Option<AbortHandle> {
+        let entry = self.entry(task)?;
         if let Abort::Spawned(handle) = &entry.abort {
             return Some(handle.clone());
         }
@@ -97,23 +97,23 @@ impl Registry {
     /// A task waits until it is run again, after a run of this outcome. What is returned is not to be
     /// dropped under the lock.
     #[must_use]
-    pub(crate) fn waits(&mut self, task: &Asked, outcome: Outcome) -> Option<Outcome> {
+    pub(crate) fn waits(&mut self, task: &Task, outcome: Outcome) -> Option<Outcome> {
         let entry = self.entry(task)?;
         entry.is_waiting = true;
         entry.last.replace(outcome)
     }
 
     /// A task is run again.
-    pub(crate) fn restarts(&mut self, task: &Asked) {
+    pub(crate) fn restarts(&mut self, task: &Task) {
         if let Some(entry) = self.entry(task) {
             entry.is_waiting = false;
             entry.restarts += 1;
         }
     }
 
-    fn entry(&mut self, asked: &Asked) -> Option<&mut Entry> {
-        let entry = self.alive.get_mut(&asked.name);
-        entry.filter(|entry| entry.end.same_channel(&asked.end))
+    fn entry(&mut self, task: &Task) -> Option<&mut Entry> {
+        let entry = self.alive.get_mut(&task.name);
+        entry.filter(|entry| entry.end.same_channel(&task.end))
     }
 
     /// Takes a task from the list. What is returned has destructors that are not ours, which are not to
@@ -149,9 +149,13 @@ impl Default for Registry {
 }
 
 impl Entry {
-    pub(crate) fn ask(&self, name: &Arc<str>) -> Asked {
+    pub(crate) fn ask(&self, name: &Arc<str>) -> Task {
         self.stopping.cancel();
-        Asked {
+        self.task(name)
+    }
+
+    pub(crate) fn task(&self, name: &Arc<str>) -> Task {
+        Task {
             name: name.clone(),
             end: self.end.clone(),
         }
@@ -184,8 +188,8 @@ pub(crate) struct Exit {
 
 impl Exit {
     /// The task that it is the exit of.
-    pub(crate) fn task(&self) -> Asked {
-        Asked {
+    pub(crate) fn task(&self) -> Task {
+        Task {
             name: self.name.clone(),
             end: self.sender.subscribe(),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::ending::Asked;
+use crate::ending::Task;
 use crate::outcome::Outcome;
 use crate::{BoxError, Tasks};
 
@@ -16,7 +16,7 @@ pub struct Resource<R> {
     /// Gone only when this is.
     resource: Option<R>,
     release: Option<oneshot::Sender<R>>,
-    task: Asked,
+    task: Task,
 }
 
 impl Tasks {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::ending::Asked;
+use crate::ending::Task;
 use crate::outcome::Outcome;
 use crate::run::{Caught, catching, outcome_of};
 use crate::supervision::{Next, Restarts, Supervision};
@@ -13,7 +13,7 @@ use crate::{BoxError, Tasks};
 /// The body of a task that is run again when it ends.
 pub(crate) async fn supervise<B, I, M, F>(
     tasks: Tasks,
-    task: Asked,
+    task: Task,
     supervision: Supervision<B>,
     mut make: M,
     stopping: CancellationToken,

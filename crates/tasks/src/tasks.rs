@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::BoxError;
-use crate::ending::{Asked, Ending, deadline};
+use crate::ending::{Ending, Task, deadline};
 use crate::outcome::{Ended, NotRunning, Outcome, Report, StartError, Status};
 use crate::registry::{Exit, Registry};
 use crate::run::{Caught, Run, outcome_of};
@@ -143,7 +143,7 @@ impl Tasks {
     /// # Cancel safety
     /// The task is aborted after the grace whether or not anybody still waits.
     pub async fn stop(&self, name: &str, grace: Duration) -> Result<Outcome, NotRunning> {
-        let mut asked = {
+        let mut task = {
             let registry = self.lock();
             let alive = registry.alive.get_key_value(name);
             let (name, entry) = alive.ok_or_else(|| NotRunning(name.into()))?;
@@ -151,8 +151,22 @@ impl Tasks {
         };
         let forced = CancellationToken::new();
         let deadline = deadline(Instant::now(), grace);
-        Ending::new(self, vec![asked.clone()], deadline, &forced);
-        Ok(asked.ended().await)
+        Ending::new(self, vec![task.clone()], deadline, &forced);
+        Ok(task.ended().await)
+    }
+
+    /// Waits until a task has ended, without asking it to.
+    ///
+    /// # Errors
+    /// If none of this name is alive. How one ended before is its [`last_outcome`](Self::last_outcome).
+    pub async fn wait(&self, name: &str) -> Result<Outcome, NotRunning> {
+        let mut task = {
+            let registry = self.lock();
+            let alive = registry.alive.get_key_value(name);
+            let (name, entry) = alive.ok_or_else(|| NotRunning(name.into()))?;
+            entry.task(name)
+        };
+        Ok(task.ended().await)
     }
 
     /// Refuses new tasks, cancels all at once, aborts those alive after `grace`, and waits for these up
@@ -204,7 +218,7 @@ impl Tasks {
     }
 
     /// Starts a task by this name and a number that no other has.
-    pub(crate) fn start_numbered<M, F>(&self, name: &str, make: M) -> Result<Asked, StartError>
+    pub(crate) fn start_numbered<M, F>(&self, name: &str, make: M) -> Result<Task, StartError>
     where
         M: FnOnce(CancellationToken) -> F + Send + 'static,
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
@@ -257,8 +271,8 @@ impl Tasks {
         }
     }
 
-    pub(crate) fn abort(&self, asked: &Asked) {
-        let handle = self.lock().abort(asked);
+    pub(crate) fn abort(&self, task: &Task) {
+        let handle = self.lock().abort(task);
         // Not under the lock, since a task that is not running is dropped here.
         if let Some(handle) = handle {
             handle.abort();

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     if let Ok(role) = std::env::var("ROLE") {
         return be(&role);
     }
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 9] = [
         (
             "one_signal_drains_the_work_in_flight_and_the_process_ends_with_0",
             one_signal_drains_the_work_in_flight_and_the_process_ends_with_0,
@@ -42,6 +42,10 @@ fn main() -> ExitCode {
         (
             "a_process_whose_threads_are_all_blocked_is_ended_in_the_end",
             a_process_whose_threads_are_all_blocked_is_ended_in_the_end,
+        ),
+        (
+            "what_comes_after_a_shutdown_takes_as_long_as_it_likes",
+            what_comes_after_a_shutdown_takes_as_long_as_it_likes,
         ),
         (
             "a_server_that_fails_ends_its_process_with_1",
@@ -125,6 +129,20 @@ fn a_process_whose_threads_are_all_blocked_is_ended_in_the_end() {
     let line = process.line();
     assert!(line.contains("shutdown overdue"), "{line}");
     assert!(line.contains(r#"unfinished=["stubborn"]"#), "{line}");
+}
+
+/// Longer than the shutdown might have taken, which is 7 s.
+fn what_comes_after_a_shutdown_takes_as_long_as_it_likes() {
+    let mut process = Process::start("goes on");
+    process.signal("-TERM");
+    assert_eq!(process.line(), "shutdown (SIGTERM), clean");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(8) {
+        assert!(process.child.try_wait().unwrap().is_none());
+        pause();
+    }
+    process.signal("-INT");
+    assert_eq!(process.code(), 130);
 }
 
 fn a_server_that_fails_ends_its_process_with_1() {
@@ -236,6 +254,7 @@ fn be(role: &str) -> ExitCode {
                 let fails = async |_| Err("address in use".into());
                 shutdown.serve("server", fails).unwrap();
             }
+            "goes on" => println!("ready"),
             "ignores" => {
                 let tasks = shutdown.at(Phase::StopTasks);
                 tasks.start("stubborn", |_| pending()).unwrap();
@@ -254,13 +273,16 @@ fn be(role: &str) -> ExitCode {
         }
         let limit = Duration::from_millis(50);
         let shutdown = match role {
-            "hangs all" => Phase::ALL.into_iter().fold(shutdown, |shutdown, phase| {
+            "hangs all" | "goes on" => Phase::ALL.into_iter().fold(shutdown, |shutdown, phase| {
                 shutdown.with_limit(phase, Duration::ZERO)
             }),
             _ => shutdown.with_limit(Phase::StopTasks, limit),
         };
         let report = shutdown.run().await;
         println!("{report}");
+        if role == "goes on" {
+            block();
+        }
         report.exit()
     })
 }

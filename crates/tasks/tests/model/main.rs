@@ -1,10 +1,12 @@
-//! Start, stop, replace and shutdown of tasks of one name, racing under shuttle.
+//! Start, stop, replace and shutdown of tasks of one name, and the wakers of a group, racing under shuttle.
 
 // What the files hold beyond what is checked here.
 #![allow(dead_code, unreachable_pub, unnameable_types)]
 
 #[path = "../../src/ending.rs"]
 mod ending;
+#[path = "../../src/local_group.rs"]
+mod local_group;
 #[path = "../../src/outcome.rs"]
 mod outcome;
 #[path = "../../src/registry.rs"]
@@ -24,12 +26,14 @@ use std::iter::repeat;
 use std::sync::Arc;
 use std::time::Duration;
 
+use local_group::LocalGroup;
 use outcome::{Outcome, StartError};
 use shuttle::future::{JoinHandle, block_on, spawn, yield_now};
 use shuttle::rand::Rng;
 use shuttle::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use supervision::{Restart, Supervision};
 use tasks::Tasks;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -158,6 +162,30 @@ fn a_supervised_task_that_is_stopped_is_not_run_again() {
         assert_eq!(model.alive.load(SeqCst), 0);
         model.replace().await.unwrap();
     });
+}
+
+#[test]
+fn a_group_hears_of_all_who_wake_its_members() {
+    shuttle::check_random(
+        || {
+            let mut group = LocalGroup::new();
+            for _ in 0..3 {
+                let (first, second) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+                let (one, two) = (first.clone(), second.clone());
+                shuttle::thread::spawn(move || {
+                    first.notify_one();
+                    second.notify_one();
+                });
+                group.add(async move {
+                    one.notified().await;
+                    two.notified().await;
+                    Ok::<_, BoxError>(())
+                });
+            }
+            assert_eq!(block_on(group).unwrap().len(), 3);
+        },
+        ITERATIONS,
+    );
 }
 
 /// Runs this, then ends all tasks, and looks for what is left.

@@ -66,8 +66,9 @@ impl<'p, C: Connection, L: Lending<C>> Lease<'p, C, L> {
         self.report(Condition::Broken);
     }
 
-    /// As `mark_broken`, of one that may be as good as ever, but for what was done with it.
-    pub(crate) fn mark_unfit(&self) {
+    /// As [`mark_broken`](Self::mark_broken), of one that may be as good as ever, but for what was done
+    /// with it: an answer was not read to its end, say. That is no sign of trouble with the backend.
+    pub fn mark_unfit(&self) {
         self.report(Condition::Unfit);
     }
 

@@ -73,6 +73,8 @@ mod deadline;
 #[cfg(test)]
 mod end_to_end;
 mod header;
+#[cfg(feature = "http")]
+pub mod http;
 mod instances;
 mod judge;
 mod limit;

@@ -334,3 +334,17 @@ async fn with_none_left_callers_wait_for_the_restart_or_hear_that_it_failed() {
     assert_eq!(pool.acquire().await.unwrap().id, 2);
     assert_eq!(begun.elapsed(), ms(220), "one backoff and one start");
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_unfit_is_not_lent_again_and_is_no_sign_of_trouble() {
+    let backend = Backend::default();
+    backend.state().connect_for = ms(1);
+    let pool = shared(&backend, Limits::new(n(1)), 2, Times::new());
+    for id in 0..5 {
+        let lease = pool.acquire().await.unwrap();
+        assert_eq!(lease.id, id);
+        sleep(ms(10)).await;
+        lease.mark_unfit();
+    }
+    assert_eq!(pool.snapshot().failed, 0);
+}

@@ -4,6 +4,7 @@
 mod bodies;
 mod client;
 mod contract;
+mod fields;
 mod ids;
 mod in_flight;
 mod scopes;

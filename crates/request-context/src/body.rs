@@ -83,9 +83,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut future = self.project().response;
-        let (result, entry) = ready!(future.as_mut().poll_and_stay(cx));
+        let result = ready!(future.as_mut().poll_and_stay(cx));
+        // An error ends it here.
+        let (context, span, entry) = future.go_on();
         Poll::Ready(result.map(|response| {
-            let (context, span) = future.scope();
             response.map(|body| ContextBody {
                 body: Some(body),
                 context,

@@ -195,20 +195,20 @@ impl<S, P: FindPeer, F: AddFields> ServerContext<S, P, F> {
         let settings = &*self.settings;
         let headers = request.headers();
         let after = |it: Option<Duration>| it.and_then(|it| now.checked_add(it));
-        let deadline = settings.headers.deadline(headers, now);
+        let said = settings.headers.read(headers, settings.client.as_ref());
+        let deadline = said.deadline(now);
         let deadline = deadline.or_else(|| after(settings.default_timeout));
         let context = RequestContext::begun(now, |it| {
-            if !settings.takes_ids || !headers::read_id(headers, &settings.headers.id, &mut it.id) {
+            if !settings.takes_ids || !said.id.read_into(&mut it.id) {
                 it.id = Id::unique();
             }
-            if let Some(name) = &settings.client {
-                headers::read_id(headers, name, &mut it.client);
-            }
+            said.client.read_into(&mut it.client);
             it.peer = self.peer.find_peer(request.extensions());
             it.deadline = earlier(deadline, after(settings.longest_timeout));
             it.method.clone_from(request.method());
             headers::read_path(request, &mut it.path);
-            it.trace = TraceContext::of(headers);
+            let parent = said.parent.value();
+            it.trace = parent.and_then(|it| TraceContext::from(it, headers));
         });
         self.fields
             .add_fields(context, headers, request.extensions())

@@ -14,7 +14,9 @@ use tracing::Span;
 
 use crate::{
     AddFields, FindPeer, NoFields, PlainPeer, RequestContext, ServerContext, ServerContextLayer,
-    future::ResponseFuture, in_flight::Entry, scope,
+    future::ResponseFuture,
+    in_flight::{Entry, Leaving},
+    scope,
 };
 
 /// Calls services in the context of each request, and has the bodies of their responses read in it: for
@@ -128,14 +130,14 @@ impl<B: Body> Body for ContextBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         // Should it panic, it is no longer in flight.
-        let entry = this.entry.take();
+        let leaving = Leaving(this.entry);
         let _scope = scope::enter(this.context);
         let _span = this.span.enter();
         let body = this.body.as_pin_mut();
         let body = body.expect("it is there until it is dropped");
         let frame = body.poll_frame(cx);
         if matches!(frame, Poll::Pending | Poll::Ready(Some(Ok(_)))) {
-            *this.entry = entry;
+            leaving.stay();
         }
         frame
     }

@@ -14,7 +14,11 @@ use tracing::Span;
 #[cfg(feature = "http-body")]
 pub use crate::body::BodyResponseFuture;
 pub use crate::scope::Scoped;
-use crate::{InFlight, RequestContext, in_flight::Entry, scope};
+use crate::{
+    InFlight, RequestContext,
+    in_flight::{Entry, Leaving},
+    scope,
+};
 
 pin_project! {
     /// The response of a service that is called in the context of its request.
@@ -88,7 +92,7 @@ impl<F: Future> Future for ResponseFuture<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let poll = self.as_mut().poll_and_stay(cx);
         if poll.is_ready() {
-            self.project().entry.take();
+            *self.project().entry = None;
         }
         poll
     }
@@ -100,7 +104,7 @@ impl<F: Future> ResponseFuture<F> {
     pub(crate) fn poll_and_stay(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         // Should it panic, it is no longer in flight, whether or not the future is dropped at once.
-        let entry = this.entry.take();
+        let leaving = Leaving(this.entry);
         let _scope = scope::enter(this.context);
         let _span = this.span.enter();
         let future = this.future.as_mut().as_pin_mut();
@@ -108,7 +112,7 @@ impl<F: Future> ResponseFuture<F> {
         if poll.is_ready() {
             this.future.set(None);
         }
-        *this.entry = entry;
+        leaving.stay();
         poll
     }
 }

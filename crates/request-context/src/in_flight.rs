@@ -39,6 +39,12 @@ pub(crate) struct Entry {
     index: usize,
 }
 
+/// Ends the stay of a request that is being polled, also when that panics, unless it is told to stay.
+///
+/// The entry is not moved meanwhile: it was written piece by piece just before.
+#[must_use]
+pub(crate) struct Leaving<'a>(pub(crate) &'a mut Option<Entry>);
+
 /// Aligned, so that two threads that write to shards of their own do not write to one cache line.
 #[repr(align(128))]
 struct Shard(Mutex<Slots>);
@@ -65,7 +71,9 @@ impl InFlight {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let shard = || Arc::new(Shard(Mutex::default()));
         Self {
-            shards: (0..threads.clamp(1, 64)).map(|_| shard()).collect(),
+            shards: (0..threads.min(64).next_power_of_two())
+                .map(|_| shard())
+                .collect(),
         }
     }
 
@@ -102,7 +110,7 @@ impl InFlight {
 
     #[inline]
     pub(crate) fn enter(&self, context: &RequestContext) -> Entry {
-        let shard = &self.shards[thread_number() % self.shards.len()];
+        let shard = &self.shards[thread_number() & (self.shards.len() - 1)];
         Entry {
             index: shard.lock().take(context.clone()),
             shard: shard.clone(),
@@ -136,6 +144,20 @@ impl Drop for Entry {
         // ask who is in flight.
         let context = self.shard.lock().give_back(self.index);
         drop(context);
+    }
+}
+
+impl Leaving<'_> {
+    #[inline]
+    pub(crate) fn stay(self) {
+        mem::forget(self);
+    }
+}
+
+impl Drop for Leaving<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        *self.0 = None;
     }
 }
 

@@ -1,16 +1,16 @@
 use std::{
     fmt, mem,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError},
     thread,
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::RequestContext;
+use crate::{
+    RequestContext,
+    sync::{Mutex, MutexGuard, thread_number},
+};
 
 /// The requests that are in flight: each from when a layer is called with it until its response is
 /// there, or its future is dropped or panics.
@@ -68,7 +68,11 @@ impl InFlight {
     /// With nothing in flight.
     #[must_use]
     pub fn new() -> Self {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
+        Self::for_threads(thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// With a shard for each of so many threads, or somewhat more: for a power of two none divides.
+    pub(crate) fn for_threads(threads: usize) -> Self {
         let shard = || Arc::new(Shard(Mutex::default()));
         Self {
             shards: (0..threads.min(64).next_power_of_two())
@@ -120,6 +124,12 @@ impl InFlight {
     /// All of them, always in one order, while all else locks one at a time.
     fn lock(&self) -> Vec<MutexGuard<'_, Slots>> {
         self.shards.iter().map(|it| it.lock()).collect()
+    }
+
+    /// What there is room for without a further allocation.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.lock().iter().map(|it| it.slots.capacity()).sum()
     }
 }
 
@@ -209,17 +219,3 @@ impl Slots {
         slot
     }
 }
-
-/// A number for each thread, in the order in which they ask first.
-#[inline]
-fn thread_number() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed);
-    }
-    // A thread that is ending has none any more; all of those can share a shard.
-    NUMBER.try_with(|it| *it).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests;

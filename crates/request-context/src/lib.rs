@@ -91,6 +91,9 @@ mod id;
 mod in_flight;
 mod scope;
 mod server;
+mod sync;
+#[cfg(test)]
+mod tests;
 mod text;
 mod timeout;
 mod trace;

@@ -156,6 +156,21 @@ async fn a_response_that_is_dropped_after_any_poll_or_fails_is_no_longer_in_flig
 }
 
 #[tokio::test]
+async fn an_error_has_no_body_that_would_be_in_flight() {
+    let in_flight = InFlight::new();
+    let layer = ServerContextLayer::new()
+        .with_in_flight(in_flight.clone())
+        .with_bodies();
+    let fail = |_: Request<()>| async { Err::<Response<Stream>, _>("as it was told") };
+    let mut call = task::spawn(layer.layer(service_fn(fail)).call(Request::new(())));
+    assert_eq!(in_flight.len(), 1);
+    assert_ready_err!(call.poll());
+    // Whoever has polled it may keep it.
+    assert!(in_flight.is_empty());
+    assert!(RequestContext::current().is_none());
+}
+
+#[tokio::test]
 async fn a_body_that_panics_is_no_longer_in_flight_and_its_context_is_cleared() {
     let in_flight = InFlight::new();
     let (body, _) = answer(&in_flight, Some(1)).await;

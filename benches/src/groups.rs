@@ -3,6 +3,7 @@
 mod batch;
 mod breaker;
 mod cache;
+mod context;
 mod limits;
 mod pool;
 mod retry;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Group> {
         cache::group(),
         pool::group(),
         batch::group(),
+        context::group(),
         stack::group(),
         limits::group(),
     ]

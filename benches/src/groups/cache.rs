@@ -34,7 +34,7 @@ const ROOM: usize = 2 * KEYS;
 const SMALL: usize = 10_000;
 
 /// Longer than any run.
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 pub(super) fn group() -> Group {
     Group {

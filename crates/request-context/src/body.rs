@@ -13,40 +13,43 @@ use tower_service::Service;
 use tracing::Span;
 
 use crate::{
-    FindPeer, PlainPeer, RequestContext, ServerContext, ServerContextLayer, future::ResponseFuture,
-    in_flight::Entry, scope,
+    AddFields, FindPeer, NoFields, PlainPeer, RequestContext, ServerContext, ServerContextLayer,
+    future::ResponseFuture,
+    in_flight::{Entry, Leaving},
+    scope,
 };
 
 /// Calls services in the context of each request, and has the bodies of their responses read in it: for
 /// streams of answers. Made by [`ServerContextLayer::with_bodies`].
 #[derive(Clone, Debug)]
-pub struct ServerBodyContextLayer<P = PlainPeer>(ServerContextLayer<P>);
+pub struct ServerBodyContextLayer<P = PlainPeer, F = NoFields>(ServerContextLayer<P, F>);
 
 /// A service that is called, and whose answer is read, in the context of each request.
 #[derive(Clone, Debug)]
-pub struct ServerBodyContext<S, P = PlainPeer>(ServerContext<S, P>);
+pub struct ServerBodyContext<S, P = PlainPeer, F = NoFields>(ServerContext<S, P, F>);
 
-impl<P> ServerContextLayer<P> {
+impl<P, F> ServerContextLayer<P, F> {
     /// Has the context, the span and the place among those in flight last until the body of the response
     /// has been read to its end, or is dropped.
     #[must_use]
-    pub fn with_bodies(self) -> ServerBodyContextLayer<P> {
+    pub fn with_bodies(self) -> ServerBodyContextLayer<P, F> {
         ServerBodyContextLayer(self)
     }
 }
 
-impl<S, P: Clone> Layer<S> for ServerBodyContextLayer<P> {
-    type Service = ServerBodyContext<S, P>;
+impl<S, P: Clone, F: Clone> Layer<S> for ServerBodyContextLayer<P, F> {
+    type Service = ServerBodyContext<S, P, F>;
 
     fn layer(&self, inner: S) -> Self::Service {
         ServerBodyContext(self.0.layer(inner))
     }
 }
 
-impl<S, P, B, C> Service<Request<B>> for ServerBodyContext<S, P>
+impl<S, P, F, B, C> Service<Request<B>> for ServerBodyContext<S, P, F>
 where
     S: Service<Request<B>, Response = Response<C>>,
     P: FindPeer,
+    F: AddFields,
 {
     type Response = Response<ContextBody<C>>;
     type Error = S::Error;
@@ -82,9 +85,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut future = self.project().response;
-        let (result, entry) = ready!(future.as_mut().poll_and_stay(cx));
+        let result = ready!(future.as_mut().poll_and_stay(cx));
+        // An error ends it here.
+        let (context, span, entry) = future.go_on();
         Poll::Ready(result.map(|response| {
-            let (context, span) = future.scope();
             response.map(|body| ContextBody {
                 body: Some(body),
                 context,
@@ -126,14 +130,14 @@ impl<B: Body> Body for ContextBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         // Should it panic, it is no longer in flight.
-        let entry = this.entry.take();
+        let leaving = Leaving(this.entry);
         let _scope = scope::enter(this.context);
         let _span = this.span.enter();
         let body = this.body.as_pin_mut();
         let body = body.expect("it is there until it is dropped");
         let frame = body.poll_frame(cx);
         if matches!(frame, Poll::Pending | Poll::Ready(Some(Ok(_)))) {
-            *this.entry = entry;
+            leaving.stay();
         }
         frame
     }

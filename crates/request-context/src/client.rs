@@ -114,7 +114,7 @@ impl Settings {
         let headers = request.headers();
         let around = RequestContext::current();
         let around = around.as_ref().map(RequestContext::record);
-        let own_deadline = self.headers.deadline(headers, now);
+        let said = self.headers.read(headers, None);
         RequestContext::begun(now, |it| {
             if let Some(around) = around {
                 it.id = around.id;
@@ -122,13 +122,15 @@ impl Settings {
                 it.peer = around.peer;
                 it.fields.clone_from(&around.fields);
             }
-            if !headers::read_id(headers, &self.headers.id, &mut it.id) && around.is_none() {
+            if !said.id.read_into(&mut it.id) && around.is_none() {
                 it.id = Id::unique();
             }
-            it.deadline = earlier(own_deadline, around.and_then(|it| it.deadline));
+            it.deadline = earlier(said.deadline(now), around.and_then(|it| it.deadline));
             it.method.clone_from(request.method());
             headers::read_path(request, &mut it.path);
-            it.trace = TraceContext::of(headers).or_else(|| around?.trace.clone());
+            let parent = said.parent.value();
+            let own_trace = parent.and_then(|it| TraceContext::from(it, headers));
+            it.trace = own_trace.or_else(|| around?.trace.clone());
         })
     }
 }

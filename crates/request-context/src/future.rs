@@ -14,7 +14,11 @@ use tracing::Span;
 #[cfg(feature = "http-body")]
 pub use crate::body::BodyResponseFuture;
 pub use crate::scope::Scoped;
-use crate::{InFlight, RequestContext, in_flight::Entry, scope};
+use crate::{
+    InFlight, RequestContext,
+    in_flight::{Entry, Leaving},
+    scope,
+};
 
 pin_project! {
     /// The response of a service that is called in the context of its request.
@@ -75,9 +79,9 @@ impl<F> ResponseFuture<F> {
 #[cfg(feature = "http-body")]
 impl<F> ResponseFuture<F> {
     /// What goes on with the body.
-    pub(crate) fn scope(self: Pin<&mut Self>) -> (Option<RequestContext>, Span) {
+    pub(crate) fn go_on(self: Pin<&mut Self>) -> (Option<RequestContext>, Span, Option<Entry>) {
         let this = self.project();
-        (this.context.take(), this.span.clone())
+        (this.context.take(), this.span.clone(), this.entry.take())
     }
 }
 
@@ -85,34 +89,31 @@ impl<F: Future> Future for ResponseFuture<F> {
     type Output = F::Output;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.poll_and_stay(cx).map(|(output, _)| output)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let poll = self.as_mut().poll_and_stay(cx);
+        if poll.is_ready() {
+            *self.project().entry = None;
+        }
+        poll
     }
 }
 
 impl<F: Future> ResponseFuture<F> {
-    /// The request is in flight for as long as the entry is kept.
+    /// Ready, it is still in flight, until the entry is taken.
     #[inline]
-    pub(crate) fn poll_and_stay(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<(F::Output, Option<Entry>)> {
+    pub(crate) fn poll_and_stay(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         // Should it panic, it is no longer in flight, whether or not the future is dropped at once.
-        let entry = this.entry.take();
+        let leaving = Leaving(this.entry);
         let _scope = scope::enter(this.context);
         let _span = this.span.enter();
         let future = this.future.as_mut().as_pin_mut();
-        match future.expect("polled again after it was ready").poll(cx) {
-            Poll::Ready(output) => {
-                this.future.set(None);
-                Poll::Ready((output, entry))
-            }
-            Poll::Pending => {
-                *this.entry = entry;
-                Poll::Pending
-            }
+        let poll = future.expect("polled again after it was ready").poll(cx);
+        if poll.is_ready() {
+            this.future.set(None);
         }
+        leaving.stay();
+        poll
     }
 }
 

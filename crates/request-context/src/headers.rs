@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tokio::time::Instant;
 
-use crate::{Id, context::Path, timeout::Notation};
+use crate::{Id, context::Path, timeout::Notation, trace::PARENT};
 
 pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -15,6 +15,25 @@ pub(crate) struct Headers {
     pub(crate) timeout: Option<HeaderName>,
 }
 
+/// What the headers of a request say.
+#[derive(Default)]
+pub(crate) struct Said<'a> {
+    pub(crate) id: Single<'a>,
+    pub(crate) client: Single<'a>,
+    pub(crate) parent: Single<'a>,
+    timeout: Option<Duration>,
+}
+
+/// A header that must not be there twice: which one is meant nobody knows, and if proxies and servers
+/// guess, they guess differently.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Single<'a> {
+    #[default]
+    None,
+    One(&'a HeaderValue),
+    Several,
+}
+
 impl Headers {
     pub(crate) const fn new() -> Self {
         Self {
@@ -23,19 +42,30 @@ impl Headers {
         }
     }
 
-    /// The earliest of all that can be read: nobody is given more time than any of them says. What cannot
-    /// be read is for whom it is sent to to refuse, and one that is too far away to be told is none.
+    /// What is said in them. In one walk, whatever else there is: to look them up, each of their names would
+    /// be hashed.
     #[inline]
-    pub(crate) fn deadline(&self, headers: &HeaderMap, now: Instant) -> Option<Instant> {
-        let earliest = earliest(headers, &GRPC_TIMEOUT, Notation::Grpc);
-        let earliest = match &self.timeout {
-            None => earliest,
-            Some(name) => {
-                let other = self::earliest(headers, name, Notation::Milliseconds);
-                earliest.into_iter().chain(other).min()
+    pub(crate) fn read<'a>(&self, headers: &'a HeaderMap, client: Option<&HeaderName>) -> Said<'a> {
+        let mut said = Said::default();
+        for (name, value) in headers {
+            // Each of them: a name may have been given two meanings.
+            if *name == self.id {
+                said.id.add(value);
             }
-        };
-        now.checked_add(earliest?)
+            if Some(name) == client {
+                said.client.add(value);
+            }
+            if *name == PARENT {
+                said.parent.add(value);
+            }
+            if *name == GRPC_TIMEOUT {
+                said.add_timeout(Notation::Grpc, value);
+            }
+            if Some(name) == self.timeout.as_ref() {
+                said.add_timeout(Notation::Milliseconds, value);
+            }
+        }
+        said
     }
 
     /// Says what is left until the deadline.
@@ -60,21 +90,42 @@ impl Headers {
     }
 }
 
-/// Takes an id over, and says whether there was one. It was not if there are several: which one is meant
-/// nobody knows, and if proxies and servers guess, they guess differently.
-#[inline]
-pub(crate) fn read_id(headers: &HeaderMap, name: &HeaderName, id: &mut Id) -> bool {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => id.set(value.as_bytes()).is_ok(),
-        _ => false,
+impl<'a> Said<'a> {
+    /// The earliest of all that can be read: nobody is given more time than any of them says. What cannot
+    /// be read is for whom it is sent to to refuse, and one that is too far away to be told is none.
+    #[inline]
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        now.checked_add(self.timeout?)
+    }
+
+    fn add_timeout(&mut self, notation: Notation, value: &HeaderValue) {
+        let timeout = notation.parse(value.as_bytes());
+        self.timeout = self.timeout.into_iter().chain(timeout).min();
     }
 }
 
-#[inline]
-fn earliest(headers: &HeaderMap, name: &HeaderName, notation: Notation) -> Option<Duration> {
-    let values = headers.get_all(name).iter();
-    values.filter_map(|it| notation.parse(it.as_bytes())).min()
+impl<'a> Single<'a> {
+    #[inline]
+    fn add(&mut self, value: &'a HeaderValue) {
+        *self = match self {
+            Self::None => Self::One(value),
+            Self::One(_) | Self::Several => Self::Several,
+        };
+    }
+
+    #[inline]
+    pub(crate) fn value(self) -> Option<&'a HeaderValue> {
+        match self {
+            Self::One(value) => Some(value),
+            Self::None | Self::Several => None,
+        }
+    }
+
+    /// Takes an id over, and says whether there was one.
+    #[inline]
+    pub(crate) fn read_into(self, id: &mut Id) -> bool {
+        self.value().is_some_and(|it| id.set(it.as_bytes()).is_ok())
+    }
 }
 
 #[inline]

@@ -1,16 +1,16 @@
 use std::{
     fmt, mem,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError},
     thread,
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::RequestContext;
+use crate::{
+    RequestContext,
+    sync::{Mutex, MutexGuard, thread_number},
+};
 
 /// The requests that are in flight: each from when a layer is called with it until its response is
 /// there, or its future is dropped or panics.
@@ -39,6 +39,12 @@ pub(crate) struct Entry {
     index: usize,
 }
 
+/// Ends the stay of a request that is being polled, also when that panics, unless it is told to stay.
+///
+/// The entry is not moved meanwhile: it was written piece by piece just before.
+#[must_use]
+pub(crate) struct Leaving<'a>(pub(crate) &'a mut Option<Entry>);
+
 /// Aligned, so that two threads that write to shards of their own do not write to one cache line.
 #[repr(align(128))]
 struct Shard(Mutex<Slots>);
@@ -62,10 +68,16 @@ impl InFlight {
     /// With nothing in flight.
     #[must_use]
     pub fn new() -> Self {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
+        Self::for_threads(thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// With a shard for each of so many threads, or somewhat more: for a power of two none divides.
+    pub(crate) fn for_threads(threads: usize) -> Self {
         let shard = || Arc::new(Shard(Mutex::default()));
         Self {
-            shards: (0..threads.clamp(1, 64)).map(|_| shard()).collect(),
+            shards: (0..threads.min(64).next_power_of_two())
+                .map(|_| shard())
+                .collect(),
         }
     }
 
@@ -102,7 +114,7 @@ impl InFlight {
 
     #[inline]
     pub(crate) fn enter(&self, context: &RequestContext) -> Entry {
-        let shard = &self.shards[thread_number() % self.shards.len()];
+        let shard = &self.shards[thread_number() & (self.shards.len() - 1)];
         Entry {
             index: shard.lock().take(context.clone()),
             shard: shard.clone(),
@@ -112,6 +124,12 @@ impl InFlight {
     /// All of them, always in one order, while all else locks one at a time.
     fn lock(&self) -> Vec<MutexGuard<'_, Slots>> {
         self.shards.iter().map(|it| it.lock()).collect()
+    }
+
+    /// What there is room for without a further allocation.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.lock().iter().map(|it| it.slots.capacity()).sum()
     }
 }
 
@@ -136,6 +154,20 @@ impl Drop for Entry {
         // ask who is in flight.
         let context = self.shard.lock().give_back(self.index);
         drop(context);
+    }
+}
+
+impl Leaving<'_> {
+    #[inline]
+    pub(crate) fn stay(self) {
+        mem::forget(self);
+    }
+}
+
+impl Drop for Leaving<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        *self.0 = None;
     }
 }
 
@@ -187,17 +219,3 @@ impl Slots {
         slot
     }
 }
-
-/// A number for each thread, in the order in which they ask first.
-#[inline]
-fn thread_number() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed);
-    }
-    // A thread that is ending has none any more; all of those can share a shard.
-    NUMBER.try_with(|it| *it).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests;

@@ -48,6 +48,7 @@
 //! Nothing is refused, and nobody is stopped when the deadline has passed: other layers ask for that,
 //! for example with the closure `|_: &_| deadline()`. The headers stay in the request as they came.
 //! Ids and clients are the caller's word; where strangers call, [take none](ServerContextLayer::without_given_ids).
+//! What an application has to say itself, [it adds](ServerContextLayer::with_fields) to the context.
 //!
 //! For each request of a server there is a `tracing` span, `request`, at the level `INFO`, with the fields
 //! `request_id`, `client_id`, `peer`, `method`, `path`, `trace_id` and `timeout`; those that are not
@@ -78,26 +79,33 @@
 //! # Errors
 //! Those of the service below, unchanged: these layers add none.
 
+mod add_fields;
 #[cfg(feature = "http-body")]
 mod body;
 mod client;
 mod context;
+mod find_peer;
 pub mod future;
 mod headers;
 mod id;
 mod in_flight;
 mod scope;
 mod server;
+mod sync;
+#[cfg(test)]
+mod tests;
 mod text;
 mod timeout;
 mod trace;
 
+pub use add_fields::{AddFields, NoFields};
 #[cfg(feature = "http-body")]
 pub use body::{ContextBody, ServerBodyContext, ServerBodyContextLayer};
 pub use client::{ClientContext, ClientContextLayer};
 pub use context::{RequestContext, deadline, remaining};
+pub use find_peer::{FindPeer, PlainPeer};
 pub use id::{Id, InvalidId};
 pub use in_flight::{InFlight, InFlightRequest};
 pub use scope::{InContext, spawn};
-pub use server::{FindPeer, PlainPeer, ServerContext, ServerContextLayer};
+pub use server::{ServerContext, ServerContextLayer};
 pub use trace::TraceContext;

@@ -1,59 +1,38 @@
 use std::{
     fmt,
-    net::SocketAddr,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Extensions, HeaderName, Request};
+use http::{Extensions, HeaderMap, HeaderName, Request};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 use tracing::{Span, field, info_span};
 
 use crate::{
-    Id, InFlight, RequestContext, TraceContext,
+    AddFields, FindPeer, Id, InFlight, NoFields, PlainPeer, RequestContext, TraceContext,
     context::earlier,
     future::ResponseFuture,
     headers::{self, Headers},
 };
 
-/// Finds where a connection comes from in the extensions of its request, where servers put it.
-pub trait FindPeer {
-    /// The address; `None` if it is not there, or the connection has none.
-    fn find_peer(&self, extensions: &Extensions) -> Option<SocketAddr>;
-}
-
-impl<F: Fn(&Extensions) -> Option<SocketAddr>> FindPeer for F {
-    fn find_peer(&self, extensions: &Extensions) -> Option<SocketAddr> {
-        self(extensions)
-    }
-}
-
-/// Takes a [`SocketAddr`] from the extensions.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PlainPeer;
-
-impl FindPeer for PlainPeer {
-    fn find_peer(&self, extensions: &Extensions) -> Option<SocketAddr> {
-        extensions.get().copied()
-    }
-}
-
 /// Calls services in the context of each request, as its headers say it.
 #[derive(Clone, Debug)]
-pub struct ServerContextLayer<P = PlainPeer> {
+pub struct ServerContextLayer<P = PlainPeer, F = NoFields> {
     settings: Settings,
     peer: P,
+    fields: F,
 }
 
 /// A service that is called in the context of each request.
 #[derive(Clone)]
-pub struct ServerContext<S, P = PlainPeer> {
+pub struct ServerContext<S, P = PlainPeer, F = NoFields> {
     inner: S,
     settings: Arc<Settings>,
     peer: P,
+    fields: F,
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +47,7 @@ struct Settings {
 
 impl ServerContextLayer {
     /// With the id of `x-request-id`, the client of `x-client-id`, the deadline of `grpc-timeout`, the
-    /// trace of `traceparent`, and a [`SocketAddr`] among the extensions.
+    /// trace of `traceparent`, and a [`SocketAddr`](std::net::SocketAddr) among the extensions.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -81,11 +60,12 @@ impl ServerContextLayer {
                 in_flight: None,
             },
             peer: PlainPeer,
+            fields: NoFields,
         }
     }
 }
 
-impl<P> ServerContextLayer<P> {
+impl<P, F> ServerContextLayer<P, F> {
     /// Another header for the request's id.
     #[must_use]
     pub fn with_id_header(mut self, name: HeaderName) -> Self {
@@ -145,10 +125,46 @@ impl<P> ServerContextLayer<P> {
 
     /// Finds the peer another way: servers have types of their own for it.
     #[must_use]
-    pub fn with_peer<F: FindPeer>(self, peer: F) -> ServerContextLayer<F> {
+    pub fn with_peer<Q: FindPeer>(self, peer: Q) -> ServerContextLayer<Q, F> {
         ServerContextLayer {
             settings: self.settings,
             peer,
+            fields: self.fields,
+        }
+    }
+
+    /// Adds to the context of each request what the application finds in its headers and extensions, or
+    /// changes it: [fields](RequestContext::with_field), or the [client](RequestContext::with_client) that
+    /// authentication has found. The span and the requests in flight have what comes of that. One
+    /// closure does it all: a second one takes the place of the first.
+    ///
+    /// It runs in `call`, for each request, outside of its context. Should it panic, the service below is
+    /// not called, and nothing is in flight.
+    ///
+    /// ```
+    /// # use mainstay_request_context::ServerContextLayer;
+    /// #[derive(Clone)]
+    /// struct Tenant(u64);
+    ///
+    /// let layer = ServerContextLayer::new().with_fields(|context, headers, _| {
+    ///     let tenant = headers.get("x-tenant").and_then(|it| it.to_str().ok()?.parse().ok());
+    ///     match tenant {
+    ///         Some(tenant) => context.with_field(Tenant(tenant)),
+    ///         None => context,
+    ///     }
+    /// });
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn with_fields<G>(self, fields: G) -> ServerContextLayer<P, G>
+    where
+        // Not only `AddFields`: so the types of a closure's arguments need not be written.
+        G: Fn(RequestContext, &HeaderMap, &Extensions) -> RequestContext,
+    {
+        ServerContextLayer {
+            settings: self.settings,
+            peer: self.peer,
+            fields,
         }
     }
 }
@@ -159,47 +175,51 @@ impl Default for ServerContextLayer {
     }
 }
 
-impl<S, P: Clone> Layer<S> for ServerContextLayer<P> {
-    type Service = ServerContext<S, P>;
+impl<S, P: Clone, F: Clone> Layer<S> for ServerContextLayer<P, F> {
+    type Service = ServerContext<S, P, F>;
 
     fn layer(&self, inner: S) -> Self::Service {
         ServerContext {
             inner,
             settings: Arc::new(self.settings.clone()),
             peer: self.peer.clone(),
+            fields: self.fields.clone(),
         }
     }
 }
 
-impl<S, P: FindPeer> ServerContext<S, P> {
+impl<S, P: FindPeer, F: AddFields> ServerContext<S, P, F> {
     #[inline]
     fn context<B>(&self, request: &Request<B>) -> RequestContext {
         let now = Instant::now();
         let settings = &*self.settings;
         let headers = request.headers();
         let after = |it: Option<Duration>| it.and_then(|it| now.checked_add(it));
-        let deadline = settings.headers.deadline(headers, now);
+        let said = settings.headers.read(headers, settings.client.as_ref());
+        let deadline = said.deadline(now);
         let deadline = deadline.or_else(|| after(settings.default_timeout));
-        RequestContext::begun(now, |it| {
-            if !settings.takes_ids || !headers::read_id(headers, &settings.headers.id, &mut it.id) {
+        let context = RequestContext::begun(now, |it| {
+            if !settings.takes_ids || !said.id.read_into(&mut it.id) {
                 it.id = Id::unique();
             }
-            if let Some(name) = &settings.client {
-                headers::read_id(headers, name, &mut it.client);
-            }
+            said.client.read_into(&mut it.client);
             it.peer = self.peer.find_peer(request.extensions());
             it.deadline = earlier(deadline, after(settings.longest_timeout));
             it.method.clone_from(request.method());
             headers::read_path(request, &mut it.path);
-            it.trace = TraceContext::of(headers);
-        })
+            let parent = said.parent.value();
+            it.trace = parent.and_then(|it| TraceContext::from(it, headers));
+        });
+        self.fields
+            .add_fields(context, headers, request.extensions())
     }
 }
 
-impl<S, P, B> Service<Request<B>> for ServerContext<S, P>
+impl<S, P, F, B> Service<Request<B>> for ServerContext<S, P, F>
 where
     S: Service<Request<B>>,
     P: FindPeer,
+    F: AddFields,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -219,7 +239,7 @@ where
     }
 }
 
-impl<S: fmt::Debug, P> fmt::Debug for ServerContext<S, P> {
+impl<S: fmt::Debug, P, F> fmt::Debug for ServerContext<S, P, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerContext")
             .field("inner", &self.inner)

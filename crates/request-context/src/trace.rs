@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::GetAll};
 
-const PARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const PARENT: HeaderName = HeaderName::from_static("traceparent");
 const STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// As many bytes of it as everybody is to pass on.
@@ -32,10 +32,15 @@ impl TraceContext {
     #[inline]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let mut parents = headers.get_all(PARENT).iter();
-        let parent = parents.next()?;
-        if parents.next().is_some() {
-            return None;
+        match (parents.next(), parents.next()) {
+            (Some(parent), None) => Self::from(parent, headers),
+            _ => None,
         }
+    }
+
+    /// With this `traceparent`, the only one that there is.
+    #[inline]
+    pub(crate) fn from(parent: &HeaderValue, headers: &HeaderMap) -> Option<Self> {
         let (trace, parent, flags) = parse(parent.as_bytes())?;
         Some(Self {
             trace,

@@ -113,6 +113,16 @@ where
                     return (Ok(value), None);
                 };
                 let Some((copy, terms)) = kept else {
+                    // What is there is older, and wrong.
+                    if known.has_entry
+                        && let Some((key, old)) = self.store.remove(ticket.hash, &known.key)
+                    {
+                        keys.tally.removed(match now >= old.dead_at() {
+                            true => Cause::Expired,
+                            false => Cause::Explicit,
+                        });
+                        removed.push(key, old);
+                    }
                     _key = Some(known.key);
                     return (Ok(value), None);
                 };

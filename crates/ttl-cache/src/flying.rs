@@ -142,7 +142,7 @@ where
         let landing = landing.unwrap_or_else(|payload| Landing::Failed {
             failure: panicked(&*payload),
             kept: None,
-            retry_at: Tick(0),
+            retry_at: now.after(shared.limits.retry_after),
         });
         // Copies of values and comparisons of keys are the user's, too.
         let landed = catch_unwind(AssertUnwindSafe(|| {

@@ -16,7 +16,8 @@ pub struct Keep {
 /// being not at all; errors are kept only by [`KeepErrors`]. It is asked once an
 /// answer, by whoever drives the load, and a panic in it fails the load.
 pub trait Retention<V> {
-    /// How to keep an answer that was loaded; `None` does not keep it.
+    /// How to keep an answer that was loaded; `None` does not keep it, and removes an older one that it
+    /// was to refresh.
     fn keep(&self, value: &V) -> Option<Keep>;
 
     /// For how long to answer with this error of a load, without another load. By default, and if the

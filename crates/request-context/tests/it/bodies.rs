@@ -12,7 +12,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use mainstay_request_context::{ContextBody, InFlight, RequestContext, ServerContextLayer};
-use tower::{Layer, ServiceExt, service_fn};
+use tokio_test::{assert_pending, assert_ready_err, task};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 type Seen = Arc<Mutex<Vec<Option<String>>>>;
 
@@ -119,6 +120,54 @@ async fn a_body_that_is_dropped_after_any_frame_is_no_longer_in_flight() {
             vec![Some("a".to_owned()); frames + 1]
         );
     }
+}
+
+/// Before there is a body.
+#[tokio::test]
+async fn a_response_that_is_dropped_after_any_poll_or_fails_is_no_longer_in_flight() {
+    const POLLS: usize = 3;
+    let in_flight = InFlight::new();
+    let layer = ServerContextLayer::new()
+        .with_in_flight(in_flight.clone())
+        .with_bodies();
+    let mut service = layer.layer(service_fn(|_: Request<()>| async {
+        for _ in 0..POLLS {
+            tokio::task::yield_now().await;
+        }
+        Err::<Response<Stream>, _>("as it was told")
+    }));
+    for polls in 0..=POLLS {
+        let mut call = task::spawn(service.call(Request::new(())));
+        for _ in 0..polls {
+            assert_pending!(call.poll());
+        }
+        assert_eq!(in_flight.len(), 1);
+        drop(call);
+        assert!(in_flight.is_empty(), "after {polls} polls");
+    }
+    let mut call = task::spawn(service.call(Request::new(())));
+    for _ in 0..POLLS {
+        assert_pending!(call.poll());
+    }
+    assert_ready_err!(call.poll());
+    // Whoever has polled it may keep it.
+    assert!(in_flight.is_empty());
+    assert!(RequestContext::current().is_none());
+}
+
+#[tokio::test]
+async fn an_error_has_no_body_that_would_be_in_flight() {
+    let in_flight = InFlight::new();
+    let layer = ServerContextLayer::new()
+        .with_in_flight(in_flight.clone())
+        .with_bodies();
+    let fail = |_: Request<()>| async { Err::<Response<Stream>, _>("as it was told") };
+    let mut call = task::spawn(layer.layer(service_fn(fail)).call(Request::new(())));
+    assert_eq!(in_flight.len(), 1);
+    assert_ready_err!(call.poll());
+    // Whoever has polled it may keep it.
+    assert!(in_flight.is_empty());
+    assert!(RequestContext::current().is_none());
 }
 
 #[tokio::test]

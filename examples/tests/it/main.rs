@@ -13,4 +13,6 @@ mod processes;
 #[cfg(feature = "peers-python")]
 mod python_peers;
 mod started;
+#[cfg(feature = "peers-terraform")]
+mod terraform;
 mod wait;

@@ -186,3 +186,6 @@ impl Sink {
         let _ = self.lines.write_all(bytes).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,6 +202,28 @@ async fn of_64_that_are_started_at_once_one_is_alive() {
     assert_eq!(count.load(SeqCst), 0);
 }
 
+#[test]
+fn a_start_outside_of_a_runtime_panics_and_leaves_the_name_free() {
+    let tasks = Tasks::new();
+    let start = || tasks.start("a", async |_| Ok(()));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(start)).is_err());
+    assert!(tasks.list().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_replaces_itself_ends_without_a_successor() {
+    let tasks = Tasks::new();
+    let itself = tasks.clone();
+    let body = async move |_| {
+        let replaced = itself.replace("a", GRACE, async |_| Ok(())).await;
+        replaced.map_err(Into::into)
+    };
+    tasks.start("a", body).unwrap();
+    sleep(GRACE * 2).await;
+    assert!(tasks.list().is_empty());
+    assert!(matches!(tasks.last_outcome("a"), Some(Outcome::Aborted)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_task_leaves_it_alone_and_hears_how_it_ended() {
     let tasks = Tasks::new();

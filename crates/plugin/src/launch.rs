@@ -5,6 +5,7 @@ mod log;
 mod output;
 mod process;
 
+pub(crate) use connector::connect;
 pub use connector::{Connecting, Connector};
 pub use error::{ConnectError, ConnectFailure, LaunchError, LaunchFailure, StillRunning};
 pub use instance::{Exit, Instance, Stopped, StoppedBy};
@@ -34,6 +35,7 @@ use crate::broker::{HostBroker, Means, Strays};
 use crate::certificate::{Identity, Pinned, Role};
 use crate::cookie::Cookie;
 use crate::line::{Address, HandshakeLine};
+use crate::mux::{Dialer, Over};
 use crate::serve::Place;
 use crate::tls::Tls;
 
@@ -91,6 +93,7 @@ pub struct Launcher {
     cookie: Cookie,
     versions: BTreeSet<u32>,
     auto_mtls: bool,
+    multiplexing: bool,
     start_within: Duration,
     connect_within: Duration,
     stop_within: Duration,
@@ -118,6 +121,7 @@ impl Launcher {
             cookie,
             versions: BTreeSet::from([version]),
             auto_mtls: false,
+            multiplexing: false,
             start_within: Duration::from_secs(60),
             connect_within: Duration::from_secs(5),
             stop_within: Duration::from_secs(2),
@@ -136,6 +140,15 @@ impl Launcher {
     #[must_use]
     pub const fn with_auto_mtls(mut self) -> Self {
         self.auto_mtls = true;
+        self
+    }
+
+    /// Asks for [brokered](crate::Broker) connections that share the plugin's one socket, as its
+    /// streams, instead of one each. A plugin that does not know it is refused. Off by default, as only
+    /// newer plugins do (of go-plugin from 1.6 on).
+    #[must_use]
+    pub const fn with_multiplexing(mut self) -> Self {
+        self.multiplexing = true;
         self
     }
 
@@ -251,6 +264,9 @@ impl Launcher {
         if let Some(identity) = identity {
             command.env("PLUGIN_CLIENT_CERT", identity.pem());
         }
+        if self.multiplexing {
+            command.env("PLUGIN_MULTIPLEX_GRPC", "true");
+        }
         command
     }
 
@@ -318,6 +334,12 @@ impl Started {
             Ok(understood) => understood,
             Err(failure) => return Err(self.failed(launcher, failure, &line).await),
         };
+        if launcher.multiplexing && !handshake.multiplexing() {
+            let failure = LaunchFailure::NoMultiplexing;
+            // Removed when the process is gone.
+            let _socket = socket_elsewhere(handshake.address(), &launcher.plugins_temp_dir());
+            return Err(self.failed(launcher, failure, &line).await);
+        }
         let plugin = Arc::clone(&self.plugin);
         self.output.tasks.spawn(log::forward_stdout(stdout, plugin));
         let address = handshake.address().clone();
@@ -327,6 +349,9 @@ impl Started {
             version = handshake.version(),
             "plugin started"
         );
+        let dialer = launcher
+            .multiplexing
+            .then(|| Arc::new(Dialer::new(address.clone())));
         let broker = HostBroker::new(Means {
             place: match &address {
                 Address::Unix(_) => Place::Unix {
@@ -337,8 +362,13 @@ impl Started {
             },
             tls: tls.clone(),
             strays: Some(Arc::new(Strays::new(launcher.plugins_temp_dir()))),
+            over: dialer.clone().map(Over::Dialer),
         });
         let tls = tls.map(|tls| tls.connecting);
+        let mut connector = Connector::new(address.clone(), tls, launcher.connect_within);
+        if let Some(dialer) = &dialer {
+            connector = connector.over(Arc::clone(dialer));
+        }
         Ok(Instance {
             broker,
             files: SocketFiles {
@@ -349,7 +379,8 @@ impl Started {
             output: self.output,
             plugin: self.plugin,
             version: handshake.version(),
-            connector: Connector::new(address, tls, launcher.connect_within),
+            connector,
+            multiplexed: dialer.is_some(),
             channel: OnceCell::new(),
             connect_within: launcher.connect_within,
             stop_within: launcher.stop_within,

@@ -34,6 +34,7 @@
 //! | [`Plugin::with_drain_within`]: how long calls may go on at the end | 1.5 s |
 //! | [`Plugin::outliving_its_host`] | ends within 1 s of its host |
 //! | [`Launcher::with_auto_mtls`] | plain |
+//! | [`Launcher::with_multiplexing`]: brokered connections share one socket | one each |
 //! | [`Launcher::with_start_within`], `with_connect_within`, `with_stop_within` | 60 s, 5 s, 2 s |
 //! | [`Launcher::with_cleared_environment`] | the host's, but for `PLUGIN_*` |
 //!
@@ -47,8 +48,9 @@
 //! Certificates are on P-256 and not P-521; a peer must show the one that was announced, and prove
 //! that it has the key. `Shutdown` is answered before the plugin ends. SIGTERM drains and removes
 //! the socket. A host starts each plugin in a process group and with a socket directory of its own,
-//! and passes on no `PLUGIN_*` variable that it got itself. net/rpc, multiplexing and stdio streams
-//! are not there yet.
+//! and passes on no `PLUGIN_*` variable that it got itself. With multiplexing the socket file is
+//! removed too, and an answer to who has given up cannot lead the next connection astray. net/rpc and
+//! stdio streams are not there yet.
 
 mod broker;
 mod certificate;
@@ -57,6 +59,7 @@ mod cookie;
 mod heard_out;
 mod launch;
 mod line;
+mod mux;
 mod serve;
 mod tls;
 mod wire;

@@ -7,6 +7,7 @@ mod listener;
 mod server;
 mod services;
 mod stop;
+mod streams;
 
 pub use environment::InvalidEnvironment;
 pub use error::ServeError;
@@ -29,7 +30,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 
 use self::controller::Controller;
-use self::environment::Environment;
+use self::environment::{Environment, Multiplexing};
 use self::health::PluginHealth;
 use self::host_watch::HostWatch;
 use self::server::Server;
@@ -243,13 +244,19 @@ impl Plugin {
             place: Place::new(self.transport, &environment)?,
             tls: tls.clone(),
             strays: None,
+            // Known when the host opens the broker's stream.
+            over: None,
         };
         // Dropped with this future, it ends what was brokered.
         let broker = Serving(self.broker.clone());
         let signals = Signals::listen().map_err(ServeError::Process)?;
         let address = listener.address().map_err(ServeError::Announce)?;
-        let line =
+        let multiplexed = (environment.multiplexing == Multiplexing::On).then(|| address.clone());
+        let mut line =
             HandshakeLine::new(version, address, certificate).map_err(ServeError::Address)?;
+        if environment.multiplexing != Multiplexing::Unknown {
+            line = line.with_multiplexing();
+        }
 
         let stop = Stop::new();
         let watch = if self.watches_host {
@@ -278,6 +285,7 @@ impl Plugin {
             health,
             stop: stop.clone(),
             drain_within: self.drain_within,
+            multiplexed,
         };
         // After the watch has begun: of a host that was gone by then nobody reads this, which fails.
         announce(&line).map_err(ServeError::Announce)?;

@@ -132,6 +132,7 @@ const TABLE: &[Row] = &[
             "tower-service",
             "tracing",
             "x509-parser",
+            "yamux", // what brokered connections are multiplexed with
         ]),
     },
     Row {

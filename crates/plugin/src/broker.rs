@@ -2,6 +2,7 @@ mod accepted;
 mod announcements;
 mod error;
 mod host;
+mod knocks;
 mod link;
 mod service;
 mod strays;
@@ -9,7 +10,7 @@ mod strays;
 pub use accepted::Accepted;
 pub use error::{BrokerError, BrokerFailure};
 pub(crate) use host::HostBroker;
-pub(crate) use link::Means;
+pub(crate) use link::{Link, Means};
 pub(crate) use service::BrokerService;
 pub(crate) use strays::Strays;
 
@@ -28,7 +29,7 @@ use tonic::service::Routes;
 use tonic::transport::Channel;
 use tower::ServiceExt as _;
 
-use self::link::{Link, Outgoing};
+use self::link::Outgoing;
 use crate::launch::Connector;
 
 /// How long one side waits for the other to do its part, as upstream.
@@ -39,7 +40,8 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(5);
 ///
 /// One side [accepts](Self::accept) a number and serves services under it; it tells the number to
 /// the other side in a message of its own, and that one [dials](Self::dial) it. Each may come first.
-/// A connection is a socket of its own, next to the plugin's, with the same mutual TLS.
+/// A connection is a socket of its own, next to the plugin's, or one of the streams of the plugin's
+/// connection if the host [multiplexes](crate::Launcher::with_multiplexing), with the same mutual TLS.
 ///
 /// A host gets it from [`Instance::broker`](crate::Instance::broker), a plugin from
 /// [`Plugin::brokered`](crate::Plugin::brokered).
@@ -146,12 +148,13 @@ impl Broker {
 
     /// Connects to what the other side accepts under the number `id`, for generated clients.
     ///
-    /// The channel connects again if its connection is lost, to the same socket.
+    /// The channel connects again if its connection is lost, to the same socket, or by another knock.
     ///
     /// # Errors
     /// If the stream of the broker is not open, or the other side has not accepted the number, within
     /// 5 s; if what it announced is no address or cannot be connected to (5 s); if the broker has
-    /// ended.
+    /// ended. Multiplexed connections are made one at a time, and wait for those before them for at
+    /// most 10 s.
     ///
     /// # Panics
     /// Outside a tokio runtime with IO and time.
@@ -166,7 +169,8 @@ impl Broker {
     }
 
     /// As [`dial`](Self::dial), for clients that speak HTTP/2 themselves: waits for the address, and
-    /// leaves the connecting to the caller.
+    /// leaves the connecting to the caller. If connections are multiplexed there is no address to wait
+    /// for, and connecting is what finds out whether the number is accepted.
     ///
     /// # Errors
     /// As those of [`dial`](Self::dial) but for the connecting.

@@ -8,6 +8,7 @@ use tokio_rustls::TlsStream;
 use tokio_util::either::Either;
 
 use crate::heard_out::HeardOut;
+use crate::mux::MuxStream;
 use crate::wire::{Wire, Wired};
 
 /// A connected stream between a host and a plugin, inside TLS where that is used.
@@ -21,7 +22,15 @@ pub struct Connection(Either<Socket, Box<TlsStream<Socket>>>);
 /// What lies below TLS.
 ///
 /// What does not leave because the other side has closed is not counted.
-pub(crate) type Socket = HeardOut<Wired<Either<UnixStream, TcpStream>>>;
+pub(crate) type Socket = HeardOut<Wired<Carrier>>;
+
+/// What carries it: a socket, or one of the streams that share one.
+pub(crate) type Carrier = Either<Either<UnixStream, TcpStream>, MuxStream>;
+
+/// One that nothing was written to yet.
+pub(crate) fn fresh(carrier: Carrier) -> Socket {
+    HeardOut::new(Wired::new(carrier))
+}
 
 impl Connection {
     /// What tells whether anything left through the socket, below TLS.

@@ -12,6 +12,7 @@ mod started;
 mod stdio;
 
 pub use checksum::{Checksum, InvalidChecksum};
+pub(crate) use connector::connect;
 pub use connector::{Connecting, Connector};
 pub use error::{ConnectError, ConnectFailure, LaunchError, LaunchFailure, StillRunning};
 pub use instance::{Exit, Instance, Stopped, StoppedBy};
@@ -89,6 +90,7 @@ pub struct Launcher {
     checksum: Option<Checksum>,
     auto_mtls: bool,
     writers: Writers,
+    multiplexing: bool,
     start_within: Duration,
     connect_within: Duration,
     stop_within: Duration,
@@ -118,6 +120,7 @@ impl Launcher {
             checksum: None,
             auto_mtls: false,
             writers: Writers::default(),
+            multiplexing: false,
             start_within: Duration::from_secs(60),
             connect_within: Duration::from_secs(5),
             stop_within: Duration::from_secs(2),
@@ -147,6 +150,15 @@ impl Launcher {
     #[must_use]
     pub fn with_checksum(mut self, checksum: Checksum) -> Self {
         self.checksum = Some(checksum);
+        self
+    }
+
+    /// Asks for [brokered](crate::Broker) connections that share the plugin's one socket, as its
+    /// streams, instead of one each. A plugin that does not know it is refused. Off by default, as only
+    /// newer plugins do (of go-plugin from 1.6 on).
+    #[must_use]
+    pub const fn with_multiplexing(mut self) -> Self {
+        self.multiplexing = true;
         self
     }
 
@@ -305,6 +317,9 @@ impl Launcher {
             .env("PLUGIN_UNIX_SOCKET_DIR", socket_dir);
         if let Some(identity) = identity {
             command.env("PLUGIN_CLIENT_CERT", identity.pem());
+        }
+        if self.multiplexing {
+            command.env("PLUGIN_MULTIPLEX_GRPC", "true");
         }
         command
     }

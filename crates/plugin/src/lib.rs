@@ -36,6 +36,7 @@
 //! | [`Plugin::outliving_its_host`] | ends within 1 s of its host |
 //! | [`Launcher::with_checksum`]: what the program's file must hash to | any file |
 //! | [`Launcher::with_auto_mtls`] | plain |
+//! | [`Launcher::with_multiplexing`]: brokered connections share one socket | one each |
 //! | [`Launcher::with_start_within`], `with_connect_within`, `with_stop_within` | 60 s, 5 s, 2 s |
 //! | [`Launcher::with_stdout`], `with_stderr`: writers for what it prints | `tracing` |
 //! | [`Launcher::with_cleared_environment`] | the host's, but for `PLUGIN_*` |
@@ -58,8 +59,9 @@
 //! the socket. A host starts each plugin in a process group and with a socket directory of its own,
 //! and passes on no `PLUGIN_*` variable that it got itself. What a
 //! plugin prints is taken from the process and not from the language's own writers, a second stdio
-//! stream takes over from the first, and what no host fetches holds nobody up for ever. net/rpc and
-//! multiplexing are not there yet.
+//! stream takes over from the first, and what no host fetches holds nobody up for ever. With multiplexing
+//! the socket file is removed too, and an answer to who has given up cannot lead the next connection
+//! astray. net/rpc is not there.
 
 mod broker;
 mod certificate;
@@ -70,6 +72,7 @@ mod hclog;
 mod heard_out;
 mod launch;
 mod line;
+mod mux;
 mod serve;
 mod tls;
 mod wire;

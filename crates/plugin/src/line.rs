@@ -13,14 +13,16 @@ const CORE_VERSION: &str = "1";
 const SHORTEST_CERTIFICATE: usize = 51;
 
 /// The one line by which a plugin tells its host where it listens:
-/// `CORE|APP|NETWORK|ADDRESS|PROTOCOL|CERTIFICATE`.
+/// `CORE|APP|NETWORK|ADDRESS|PROTOCOL|CERTIFICATE`, and `|true` if it multiplexes brokered connections
+/// and was asked to.
 ///
-/// [`Display`](fmt::Display) writes it, [`FromStr`] reads it; fields behind the sixth are ignored.
+/// [`Display`](fmt::Display) writes it, [`FromStr`] reads it; fields behind the seventh are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakeLine {
     version: u32,
     address: Address,
     certificate: Option<Vec<u8>>,
+    multiplexing: bool,
 }
 
 /// Where a plugin listens.
@@ -79,7 +81,22 @@ impl HandshakeLine {
             version,
             address,
             certificate,
+            multiplexing: false,
         })
+    }
+
+    /// The same of a plugin that multiplexes brokered connections. Hosts that did not ask for it
+    /// misunderstand the line.
+    #[must_use]
+    pub const fn with_multiplexing(mut self) -> Self {
+        self.multiplexing = true;
+        self
+    }
+
+    /// Whether the plugin multiplexes brokered connections.
+    #[must_use]
+    pub const fn multiplexing(&self) -> bool {
+        self.multiplexing
     }
 
     /// The app protocol version that the plugin chose.
@@ -132,7 +149,9 @@ impl FromStr for HandshakeLine {
                     .map_err(|error| InvalidLine::Certificate(error.to_string()))
             })
             .transpose()?;
-        Self::new(version, address, certificate)
+        let mut line = Self::new(version, address, certificate)?;
+        line.multiplexing = fields.next().and_then(parse_bool) == Some(true);
+        Ok(line)
     }
 }
 
@@ -142,12 +161,25 @@ impl fmt::Display for HandshakeLine {
             version,
             address,
             certificate,
+            multiplexing,
         } = self;
         write!(f, "{CORE_VERSION}|{version}|{address}|grpc|")?;
-        match certificate {
-            Some(der) => f.write_str(&BASE64_STANDARD_NO_PAD.encode(der)),
-            None => Ok(()),
+        if let Some(der) = certificate {
+            f.write_str(&BASE64_STANDARD_NO_PAD.encode(der))?;
         }
+        if *multiplexing {
+            f.write_str("|true")?;
+        }
+        Ok(())
+    }
+}
+
+/// As upstream reads it; other words are no answer.
+pub(crate) fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 

@@ -9,6 +9,7 @@ mod output;
 mod server;
 mod services;
 mod stop;
+mod streams;
 
 pub use environment::InvalidEnvironment;
 pub use error::ServeError;
@@ -34,7 +35,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 
 use self::controller::Controller;
-use self::environment::Environment;
+use self::environment::{Environment, Multiplexing};
 use self::health::PluginHealth;
 use self::host_watch::HostWatch;
 use self::output::{Kept, StdioService};
@@ -286,7 +287,8 @@ impl Plugin {
     /// Outside a tokio runtime with IO and time.
     pub fn serve_in_process(mut self) -> Result<InProcess, ServeError> {
         let (version, services) = self.services.pop_last().unwrap_or_default();
-        InProcess::start(self.transport, version, services, self.drain_within)
+        let broker = self.broker.clone();
+        InProcess::start(self.transport, version, services, broker, self.drain_within)
     }
 
     async fn run(mut self) -> Result<Option<HostWatch>, ServeError> {
@@ -313,13 +315,19 @@ impl Plugin {
             place: Place::new(self.transport, &environment)?,
             tls: tls.clone(),
             strays: None,
+            // Known when the host opens the broker's stream.
+            over: None,
         };
         // Dropped with this future, it ends what was brokered.
         let broker = Serving(self.broker.clone());
         let signals = Signals::listen().map_err(ServeError::Process)?;
         let address = listener.address().map_err(ServeError::Announce)?;
-        let line =
+        let multiplexed = (environment.multiplexing == Multiplexing::On).then(|| address.clone());
+        let mut line =
             HandshakeLine::new(version, address, certificate).map_err(ServeError::Address)?;
+        if environment.multiplexing != Multiplexing::Unknown {
+            line = line.with_multiplexing();
+        }
 
         let watch = if self.watches_host {
             let socket_file = listener.socket_file().map(Path::to_owned);
@@ -348,6 +356,7 @@ impl Plugin {
             health,
             stop: stop.clone(),
             drain_within: self.drain_within,
+            multiplexed,
         };
         // After the watch has begun: of a host that was gone by then nobody reads this, which fails.
         match &output {

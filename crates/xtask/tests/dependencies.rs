@@ -134,6 +134,7 @@ const TABLE: &[Row] = &[
             "tower-service",
             "tracing",
             "x509-parser",
+            "yamux", // what brokered connections are multiplexed with
         ]),
     },
     Row {

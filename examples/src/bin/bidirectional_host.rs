@@ -18,6 +18,9 @@ struct Arguments {
     /// Calls it without TLS: for plugins that do not know AutoMTLS.
     #[arg(long)]
     plain: bool,
+    /// Has the brokered connections share the plugin's one socket.
+    #[arg(long)]
+    multiplexed: bool,
     /// What is counted.
     key: String,
     /// What is added to it, one call each.
@@ -49,6 +52,9 @@ async fn run(arguments: Arguments) -> Result<i64, BoxError> {
     let mut launcher = Launcher::new(&arguments.plugin, kv::cookie()?, kv::VERSION);
     if !arguments.plain {
         launcher = launcher.with_auto_mtls();
+    }
+    if arguments.multiplexed {
+        launcher = launcher.with_multiplexing();
     }
     let plugin = launcher.launch().await?;
     let sum = sum(&plugin, &arguments).await;

@@ -1,18 +1,22 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 
 use super::link::{Link, Listening};
+use crate::connection::{Socket, fresh};
+use crate::mux::MuxStream;
 use crate::serve::{ACCEPT_AGAIN, DRAIN_WITHIN, Listener, serve};
 
 /// A number that is [accepted](super::Broker::accept).
@@ -27,9 +31,15 @@ pub struct Accepted {
     serving: AbortOnDropHandle<()>,
 }
 
+/// Where the connections of one number come from.
+pub(crate) enum Incoming {
+    Socket(Listener),
+    Streams(mpsc::Receiver<MuxStream>),
+}
+
 /// What serves the connections of one number.
 struct Server {
-    listener: Listener,
+    incoming: Incoming,
     tls: Option<TlsAcceptor>,
     services: Routes,
     closing: CancellationToken,
@@ -42,7 +52,7 @@ impl Accepted {
     pub(crate) fn serve<F>(
         link: &Arc<Link>,
         listening: Listening,
-        listener: Listener,
+        incoming: Incoming,
         services: Routes,
         spawn: F,
     ) -> Self
@@ -51,7 +61,7 @@ impl Accepted {
     {
         let closing = CancellationToken::new();
         let server = Server {
-            listener,
+            incoming,
             tls: link.tls().map(|tls| tls.accepting.clone()),
             services: services.prepare(),
             closing: closing.clone(),
@@ -100,8 +110,21 @@ impl fmt::Debug for Accepted {
     }
 }
 
+impl Incoming {
+    async fn accept(&mut self) -> io::Result<Socket> {
+        match self {
+            Self::Socket(listener) => listener.accept().await,
+            Self::Streams(streams) => match streams.recv().await {
+                Some(stream) => Ok(fresh(Either::Right(stream))),
+                // Nobody accepts the number any more: the broker has ended.
+                None => std::future::pending().await,
+            },
+        }
+    }
+}
+
 impl Server {
-    async fn run(self, listening: Listening) {
+    async fn run(mut self, listening: Listening) {
         let mut connections = JoinSet::new();
         let (drain, draining) = watch::channel(());
         loop {
@@ -110,7 +133,7 @@ impl Server {
                 () = self.closing.cancelled() => break,
                 () = self.ended.cancelled() => break,
                 Some(_) = connections.join_next() => {}
-                accepted = self.listener.accept() => match accepted {
+                accepted = self.incoming.accept() => match accepted {
                     Ok(socket) => {
                         let (tls, services) = (self.tls.clone(), self.services.clone());
                         connections.spawn(serve(socket, tls, services, draining.clone()));
@@ -122,7 +145,7 @@ impl Server {
                 },
             }
         }
-        drop(self.listener);
+        drop(self.incoming);
         drop(listening);
         drop(drain);
         let drained = async { while connections.join_next().await.is_some() {} };

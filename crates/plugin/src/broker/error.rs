@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::launch::ConnectError;
+use crate::launch::{ConnectError, ConnectFailure};
 use crate::line::InvalidLine;
 
 /// A brokered connection did not come about.
@@ -22,6 +22,12 @@ pub enum BrokerFailure {
     NotOpen(Duration),
     /// The other side did not say within this time where it accepts the number.
     NotAnnounced(Duration),
+    /// The other side did not answer the knock within this time: it does not accept the number.
+    NotAcknowledged(Duration),
+    /// The other side answered the knock by this error.
+    Refused(String),
+    /// Other multiplexed connections were being made for all this time.
+    Busy(Duration),
     /// What the other side said is no address.
     Announcement(InvalidLine),
     /// What the other side accepts cannot be connected to.
@@ -44,8 +50,14 @@ impl BrokerError {
         Self { id, failure }
     }
 
-    pub(crate) const fn not_connected(id: u32, error: ConnectError) -> Self {
-        Self::new(id, BrokerFailure::Connect(error))
+    pub(crate) fn not_connected(id: u32, error: ConnectError) -> Self {
+        if !matches!(error.failure(), ConnectFailure::Brokered(_)) {
+            return Self::new(id, BrokerFailure::Connect(error));
+        }
+        match error.into_failure() {
+            ConnectFailure::Brokered(failure) => Self::new(id, *failure),
+            _ => unreachable!("looked at above"),
+        }
     }
 
     /// The number of the connection.
@@ -80,6 +92,15 @@ impl fmt::Display for BrokerFailure {
             Self::NotAnnounced(within) => write!(
                 f,
                 "the other side did not announce within {within:?} where it accepts it"
+            ),
+            Self::NotAcknowledged(within) => write!(
+                f,
+                "the other side did not answer the knock within {within:?}: it does not accept it"
+            ),
+            Self::Refused(error) => write!(f, "the other side refused the knock: {error:?}"),
+            Self::Busy(within) => write!(
+                f,
+                "its turn did not come within {within:?}, as other connections were being made"
             ),
             Self::Announcement(error) => {
                 write!(f, "the other side announced what is no address: {error}")

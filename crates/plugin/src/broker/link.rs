@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,12 +9,15 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
+use super::accepted::Incoming;
 use super::announcements::{Announcement, Announcements, parse};
+use super::knocks::{Accepting, Knocking};
 use super::{BrokerFailure, Strays, WITHIN};
 use crate::generated::ConnInfo;
 use crate::launch::Connector;
 use crate::line::Address;
-use crate::serve::{Listener, Place};
+use crate::mux::{BACKLOG, Over, Session};
+use crate::serve::Place;
 use crate::tls::Tls;
 
 /// How many messages wait to be sent.
@@ -28,6 +30,8 @@ pub(crate) struct Means {
     pub(crate) tls: Option<Tls>,
     /// What the other side leaves behind that this one removes.
     pub(crate) strays: Option<Arc<Strays>>,
+    /// Where there are no sockets of their own.
+    pub(crate) over: Option<Over>,
 }
 
 /// A broker's stream while it is open, and all that lives no longer.
@@ -36,7 +40,9 @@ pub(crate) struct Link {
     means: Means,
     outbox: mpsc::Sender<ConnInfo>,
     announcements: Mutex<Announcements>,
-    accepting: Mutex<HashSet<u32>>,
+    accepting: Mutex<Accepting>,
+    /// Who waits for the answer to a knock; there is one at a time.
+    knocking: Mutex<Option<Knocking>>,
     ended: CancellationToken,
 }
 
@@ -70,6 +76,7 @@ impl Link {
             outbox,
             announcements: Mutex::default(),
             accepting: Mutex::default(),
+            knocking: Mutex::default(),
             ended: ended.clone(),
         });
         let outgoing = Outgoing {
@@ -110,7 +117,7 @@ impl Link {
                 () = self.ended.cancelled() => return "its connection has ended".to_owned(),
                 () = expired => self.announcements().expire(Instant::now()),
                 message = incoming.next() => match message {
-                    Some(Ok(message)) => self.received(&message),
+                    Some(Ok(message)) => self.received(&message).await,
                     Some(Err(status)) => return format!("its stream failed: {status}"),
                     None => return "the other side has closed its stream".to_owned(),
                 },
@@ -118,11 +125,19 @@ impl Link {
         }
     }
 
-    fn received(&self, message: &ConnInfo) {
+    async fn received(&self, message: &ConnInfo) {
         let id = message.service_id;
-        if message.knock.is_some() {
-            tracing::debug!(id, "knock ignored: the connection is not multiplexed");
-            return;
+        match (&message.knock, self.means.over.is_some()) {
+            (None, false) => {}
+            (Some(knock), true) => return self.knocked(id, knock).await,
+            (Some(_), false) => {
+                tracing::debug!(id, "knock ignored: the connection is not multiplexed");
+                return;
+            }
+            (None, true) => {
+                tracing::debug!(id, "announcement ignored: the connection is multiplexed");
+                return;
+            }
         }
         let announcement = parse(&message.network, &message.address);
         if let (Some(strays), Ok(address)) = (&self.means.strays, &announcement) {
@@ -141,14 +156,19 @@ impl Link {
     pub(crate) async fn listen(
         self: &Arc<Self>,
         id: u32,
-    ) -> Result<(Listener, Listening), BrokerFailure> {
-        if !self.accepting().insert(id) {
+    ) -> Result<(Incoming, Listening), BrokerFailure> {
+        let (streams, incoming) = mpsc::channel(BACKLOG);
+        if !self.accepting().begin(id, streams) {
             return Err(BrokerFailure::Taken);
         }
         let listening = Listening {
             link: Arc::clone(self),
             id,
         };
+        if self.means.over.is_some() {
+            self.answer_knocks(id).await?;
+            return Ok((Incoming::Streams(incoming), listening));
+        }
         let failed = |source| BrokerFailure::Listen {
             place: self.means.place.to_string(),
             source,
@@ -169,19 +189,30 @@ impl Link {
             address,
             knock: None,
         };
+        self.send(message).await?;
+        Ok((Incoming::Socket(listener), listening))
+    }
+
+    pub(super) async fn send(&self, message: ConnInfo) -> Result<(), BrokerFailure> {
         let sent = self.ended.run_until_cancelled(self.outbox.send(message));
         match sent.await {
-            Some(Ok(())) => Ok((listener, listening)),
+            Some(Ok(())) => Ok(()),
             _ => Err(ended()),
         }
     }
 
-    /// Waits for the address of a number.
+    /// Waits for the address of a number, if it has one.
     pub(crate) async fn connector(
-        &self,
+        self: &Arc<Self>,
         id: u32,
         until: Instant,
     ) -> Result<Connector, BrokerFailure> {
+        let tls = self.means.tls.as_ref();
+        let tls = tls.map(|tls| Arc::clone(&tls.connecting));
+        if let Some(over) = &self.means.over {
+            let connector = Connector::new(over.address().clone(), tls, WITHIN);
+            return Ok(connector.knocking(Arc::clone(self), id));
+        }
         let mut dial = Dial {
             link: self,
             id,
@@ -189,11 +220,7 @@ impl Link {
         };
         let announced = self.ended.run_until_cancelled(&mut dial.announcement);
         match timeout_at(until, announced).await {
-            Ok(Some(Ok(Ok(address)))) => {
-                let tls = self.means.tls.as_ref();
-                let tls = tls.map(|tls| Arc::clone(&tls.connecting));
-                Ok(Connector::new(address, tls, WITHIN))
-            }
+            Ok(Some(Ok(Ok(address)))) => Ok(Connector::new(address, tls, WITHIN)),
             Ok(Some(Ok(Err(error)))) => Err(BrokerFailure::Announcement(error)),
             Ok(_) => Err(ended()),
             Err(_) => Err(BrokerFailure::NotAnnounced(WITHIN)),
@@ -201,8 +228,8 @@ impl Link {
     }
 
     #[cfg(test)]
-    pub(crate) fn received_for_tests(&self, message: &ConnInfo) {
-        self.received(message);
+    pub(crate) async fn received_for_tests(&self, message: &ConnInfo) {
+        self.received(message).await;
     }
 
     /// How many announcements are kept.
@@ -218,14 +245,22 @@ impl Link {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn accepting(&self) -> MutexGuard<'_, HashSet<u32>> {
+    pub(super) fn accepting(&self) -> MutexGuard<'_, Accepting> {
         self.accepting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(super) fn knocking(&self) -> MutexGuard<'_, Option<Knocking>> {
+        self.knocking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn session(&self) -> Option<Session> {
+        self.means.over.as_ref().and_then(Over::session)
+    }
 }
 
-fn ended() -> BrokerFailure {
+pub(super) fn ended() -> BrokerFailure {
     BrokerFailure::Closed("its connection has ended".into())
 }
 
@@ -254,7 +289,7 @@ impl Drop for Outgoing {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.link.accepting().remove(&self.id);
+        self.link.accepting().end(self.id);
     }
 }
 

@@ -25,7 +25,9 @@ impl GrpcBroker for BrokerService {
         &self,
         request: Request<Streaming<ConnInfo>>,
     ) -> Result<Response<Self::StartStreamStream>, Status> {
-        let (link, outgoing) = self.broker.open(self.means.clone());
+        let mut means = self.means.clone();
+        means.over = request.extensions().get().cloned();
+        let (link, outgoing) = self.broker.open(means);
         let incoming = request.into_inner();
         let broker = self.broker.clone();
         // Ends with `outgoing`, which the connection holds.

@@ -7,17 +7,22 @@ use tokio::sync::mpsc;
 use tokio::time::{advance, timeout};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::either::Either;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use yamux::Mode;
 
 use super::*;
 use crate::certificate::Identity;
 use crate::certificate::tests::pinned;
+use crate::connection::fresh;
 use crate::generated::ConnInfo;
 use crate::generated::conn_info::Knock;
+use crate::line::Address;
+use crate::mux::{self, Session};
 use crate::serve::Place;
 use crate::tls::Tls;
 
@@ -35,6 +40,8 @@ struct Pair {
 enum Over {
     Unix,
     Tcp,
+    /// Over the one connection, in which none of the sockets show.
+    Streams,
 }
 
 impl Pair {
@@ -49,8 +56,13 @@ impl Pair {
                 dir: dir.path().to_owned(),
                 group: None,
             },
-            Over::Tcp => Place::Tcp(0..=0),
+            Over::Tcp | Over::Streams => Place::Tcp(0..=0),
         };
+        let [mut hosts_end, mut plugins_end] = [const { None }; 2];
+        if over == Over::Streams {
+            let [host, plugin] = sessions();
+            (hosts_end, plugins_end) = (Some(host), Some(plugin));
+        }
         let [hosts, plugins] = [(); 2].map(|()| Identity::generate().unwrap());
         let tls = |own: &Identity, peer: &Identity| {
             secure.then(|| Tls::new(own.clone(), pinned(peer)).unwrap())
@@ -60,11 +72,13 @@ impl Pair {
             place: place(),
             tls: tls(&hosts, &plugins),
             strays: None,
+            over: hosts_end,
         });
         let (plugin_link, from_plugin) = plugin.open(Means {
             place: place(),
             tls: tls(&plugins, &hosts),
             strays: None,
+            over: plugins_end,
         });
         reads(&host, host_link, from_plugin.map(Ok));
         reads(&plugin, plugin_link, from_host.map(Ok));
@@ -74,6 +88,17 @@ impl Pair {
     fn files(&self) -> usize {
         fs::read_dir(self.dir.path()).unwrap().count()
     }
+}
+
+/// The two ends of a multiplexed connection.
+fn sessions() -> [mux::Over; 2] {
+    let (host, plugin) = tokio::net::UnixStream::pair().unwrap();
+    [(host, Mode::Client), (plugin, Mode::Server)].map(|(socket, mode)| {
+        let socket = fresh(Either::Left(Either::Left(socket)));
+        let (session, driver) = Session::new(socket, mode, None);
+        tokio::spawn(driver);
+        mux::Over::Session(session, Address::Unix("/plugin".into()))
+    })
 }
 
 fn reads(
@@ -95,6 +120,7 @@ fn by_hand() -> (Broker, mpsc::Sender<Result<ConnInfo, Status>>, Outgoing) {
         place: Place::Tcp(0..=0),
         tls: None,
         strays: None,
+        over: None,
     });
     let (say, incoming) = mpsc::channel(1);
     reads(&broker, link, ReceiverStream::new(incoming));
@@ -156,7 +182,7 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 #[tokio::test]
 async fn what_one_side_accepts_the_other_calls_whichever_comes_first() {
-    for over in [Over::Unix, Over::Tcp] {
+    for over in [Over::Unix, Over::Tcp, Over::Streams] {
         for secure in [false, true] {
             let pair = Pair::new(over, secure);
             for (one, other) in [(&pair.host, &pair.plugin), (&pair.plugin, &pair.host)] {
@@ -191,7 +217,8 @@ async fn who_has_not_the_certificate_is_not_served() {
         let state = link.0.state.borrow().clone();
         let State::Open(link) = state else { panic!() };
         let connector = {
-            link.received_for_tests(&announcement(1, "unix", &path));
+            link.received_for_tests(&announcement(1, "unix", &path))
+                .await;
             link.connector(1, Instant::now() + SOON).await.unwrap()
         };
         let connected = connector.clone().oneshot(()).await;
@@ -206,19 +233,21 @@ async fn who_has_not_the_certificate_is_not_served() {
 
 #[tokio::test]
 async fn one_number_is_accepted_once_at_a_time() {
-    let pair = Pair::plain();
-    let accepted = pair.host.accept(5, services()).await.unwrap();
-    let error = pair.host.accept(5, services()).await.unwrap_err();
-    assert!(matches!(error.failure(), BrokerFailure::Taken), "{error}");
-    // The other side's numbers are its own.
-    pair.plugin
-        .accept(5, services())
-        .await
-        .unwrap()
-        .close()
-        .await;
-    accepted.close().await;
-    pair.host.accept(5, services()).await.unwrap().close().await;
+    for over in [Over::Unix, Over::Streams] {
+        let pair = Pair::new(over, false);
+        let accepted = pair.host.accept(5, services()).await.unwrap();
+        let error = pair.host.accept(5, services()).await.unwrap_err();
+        assert!(matches!(error.failure(), BrokerFailure::Taken), "{error}");
+        // The other side's numbers are its own.
+        pair.plugin
+            .accept(5, services())
+            .await
+            .unwrap()
+            .close()
+            .await;
+        accepted.close().await;
+        pair.host.accept(5, services()).await.unwrap().close().await;
+    }
 }
 
 #[test]
@@ -267,6 +296,7 @@ async fn the_five_seconds_of_a_dial_are_those_for_the_host_and_the_announcement_
         place: Place::Tcp(0..=0),
         tls: None,
         strays: None,
+        over: None,
     });
     let error = dial.await.unwrap().unwrap_err();
     assert!(matches!(error.failure(), BrokerFailure::NotAnnounced(_)));
@@ -286,6 +316,7 @@ async fn who_accepts_before_the_host_has_come_waits_for_it() {
         },
         tls: None,
         strays: None,
+        over: None,
     });
     let accepted = accept.await.unwrap();
     let message = outgoing.next().await.unwrap();
@@ -412,36 +443,38 @@ async fn knocks_on_a_plain_connection_do_nothing() {
 
 #[tokio::test]
 async fn everything_ends_when_the_other_side_closes_the_stream() {
-    for fails in [false, true] {
-        let pair = Pair::plain();
-        let accepted = pair.host.accept(1, services()).await.unwrap();
-        let channel = pair.plugin.dial(1).await.unwrap();
-        call(channel.clone()).await.unwrap();
-        let dial = tokio::spawn({
-            let host = pair.host.clone();
-            async move { host.dial(2).await }
-        });
-        tokio::task::yield_now().await;
-        if fails {
-            pair.plugin.abort("it crashed");
-        } else {
-            pair.plugin.close("it stops");
-        }
-        let error = timeout(SOON, dial).await.unwrap().unwrap().unwrap_err();
-        assert!(
-            matches!(error.failure(), BrokerFailure::Closed(_)),
-            "{error}"
-        );
-        let error = pair.host.accept(3, services()).await.unwrap_err();
-        assert!(
-            matches!(error.failure(), BrokerFailure::Closed(_)),
-            "{error}"
-        );
-        until("the socket is gone", || pair.files() == 0).await;
-        assert!(call(channel).await.is_err());
-        timeout(SOON, accepted.close()).await.unwrap();
-        for broker in [&pair.host, &pair.plugin] {
-            timeout(SOON, broker.finished()).await.unwrap();
+    for over in [Over::Unix, Over::Streams] {
+        for fails in [false, true] {
+            let pair = Pair::new(over, false);
+            let accepted = pair.host.accept(1, services()).await.unwrap();
+            let channel = pair.plugin.dial(1).await.unwrap();
+            call(channel.clone()).await.unwrap();
+            let dial = tokio::spawn({
+                let host = pair.host.clone();
+                async move { host.dial(2).await }
+            });
+            tokio::task::yield_now().await;
+            if fails {
+                pair.plugin.abort("it crashed");
+            } else {
+                pair.plugin.close("it stops");
+            }
+            let error = timeout(SOON, dial).await.unwrap().unwrap().unwrap_err();
+            assert!(
+                matches!(error.failure(), BrokerFailure::Closed(_)),
+                "{error}"
+            );
+            let error = pair.host.accept(3, services()).await.unwrap_err();
+            assert!(
+                matches!(error.failure(), BrokerFailure::Closed(_)),
+                "{error}"
+            );
+            until("the socket is gone", || pair.files() == 0).await;
+            assert!(call(channel).await.is_err());
+            timeout(SOON, accepted.close()).await.unwrap();
+            for broker in [&pair.host, &pair.plugin] {
+                timeout(SOON, broker.finished()).await.unwrap();
+            }
         }
     }
 }
@@ -454,6 +487,7 @@ async fn a_new_stream_begins_anew_and_one_that_is_closed_for_good_does_not() {
         place: Place::Tcp(0..=0),
         tls: None,
         strays: None,
+        over: None,
     };
     let (_link, _outgoing) = pair.host.open(means.clone());
     until("the old one ends", || pair.files() == 0).await;
@@ -557,16 +591,18 @@ async fn a_dial_that_is_dropped_at_any_point_leaves_the_announcement_to_the_next
 
 #[tokio::test]
 async fn a_thousand_connections_leave_nothing_behind() {
-    let pair = Pair::plain();
-    call_over(&pair, 1).await;
-    until("the first is gone", || pair.files() == 0).await;
-    let (fds, tasks) = (self::fds(), tasks());
-    for _ in 0..20 {
-        call_over(&pair, 50).await;
+    for over in [Over::Unix, Over::Streams] {
+        let pair = Pair::new(over, false);
+        call_over(&pair, 1).await;
+        until("the first is gone", || pair.files() == 0).await;
+        let (fds, tasks) = (self::fds(), tasks());
+        for _ in 0..20 {
+            call_over(&pair, 50).await;
+        }
+        assert_eq!(pair.files(), 0);
+        until("the sockets are closed", || self::fds() <= fds).await;
+        until("the tasks are over", || self::tasks() <= tasks).await;
     }
-    assert_eq!(pair.files(), 0);
-    until("the sockets are closed", || self::fds() <= fds).await;
-    until("the tasks are over", || self::tasks() <= tasks).await;
 }
 
 /// So many connections at once, half of them in either direction.
@@ -598,3 +634,5 @@ fn tasks() -> usize {
         .metrics()
         .num_alive_tasks()
 }
+
+mod multiplexed;

@@ -18,22 +18,34 @@ use tower::ServiceExt as _;
 use tower_service::Service;
 
 use super::error::{ConnectError, ConnectFailure};
+use crate::broker::Link;
 use crate::certificate::NAME;
-use crate::connection::{Connection, Socket};
-use crate::heard_out::HeardOut;
+use crate::connection::{Connection, Socket, fresh};
 use crate::line::Address;
+use crate::mux::Dialer;
 use crate::tls;
-use crate::wire::Wired;
 
 /// Connects to a plugin: a service whose response is the connected stream, to speak HTTP/2 on.
 ///
 /// What the request says is ignored, since a plugin listens in one place; it is always ready, and
-/// clones connect to the same plugin.
+/// clones connect to the same plugin. Of a plugin that multiplexes, each of its connections is a stream
+/// of the one that there is.
 #[derive(Clone)]
 pub struct Connector {
     address: Address,
+    way: Way,
     tls: Option<Arc<ClientConfig>>,
     within: Duration,
+}
+
+/// How a connection is made.
+#[derive(Clone)]
+enum Way {
+    Socket,
+    /// As a stream over the connection that there is.
+    Stream(Arc<Dialer>),
+    /// As one that is announced to the other side.
+    Knock(Arc<Link>, u32),
 }
 
 /// The future of a [`Connector`]; dropped, it closes what it opened.
@@ -47,9 +59,22 @@ impl Connector {
     ) -> Self {
         Self {
             address,
+            way: Way::Socket,
             tls,
             within,
         }
+    }
+
+    /// To where `dialer` opens streams.
+    pub(crate) fn over(mut self, dialer: Arc<Dialer>) -> Self {
+        self.way = Way::Stream(dialer);
+        self
+    }
+
+    /// To what the other side of `link` accepts under a number.
+    pub(crate) fn knocking(mut self, link: Arc<Link>, id: u32) -> Self {
+        self.way = Way::Knock(link, id);
+        self
     }
 
     /// A channel that begins with `first` and connects anew when that is lost.
@@ -77,10 +102,26 @@ impl Connector {
 
     async fn connect(self) -> Result<Connection, ConnectError> {
         let place = self.address.to_string();
+        let knocked = match &self.way {
+            // This has limits of its own, which say what was awaited.
+            Way::Knock(link, id) => match link.knock(*id).await {
+                Ok(stream) => Some(fresh(Either::Right(stream))),
+                Err(failure) => {
+                    let failure = ConnectFailure::Brokered(Box::new(failure));
+                    return Err(ConnectError::new(failure, place));
+                }
+            },
+            Way::Socket | Way::Stream(_) => None,
+        };
         let connecting = async {
-            let socket = connect(&self.address)
-                .await
-                .map_err(ConnectFailure::Socket)?;
+            let socket = match (knocked, &self.way) {
+                (Some(socket), _) => Ok(socket),
+                (None, Way::Stream(dialer)) => {
+                    dialer.open().await.map(|it| fresh(Either::Right(it)))
+                }
+                (None, _) => connect(&self.address).await,
+            };
+            let socket = socket.map_err(ConnectFailure::Socket)?;
             let Some(tls) = self.tls else {
                 return Ok(socket.into());
             };
@@ -138,7 +179,7 @@ impl fmt::Debug for Connecting {
     }
 }
 
-async fn connect(address: &Address) -> io::Result<Socket> {
+pub(crate) async fn connect(address: &Address) -> io::Result<Socket> {
     let socket = match address {
         Address::Unix(path) => Either::Left(UnixStream::connect(path).await?),
         Address::Tcp(address) => {
@@ -147,7 +188,7 @@ async fn connect(address: &Address) -> io::Result<Socket> {
             Either::Right(stream)
         }
     };
-    Ok(HeardOut::new(Wired::new(socket)))
+    Ok(fresh(Either::Left(socket)))
 }
 
 #[cfg(test)]
@@ -159,7 +200,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap());
         let socket = connect(&address).await.unwrap();
-        let Either::Right(stream) = socket.get_ref().get_ref() else {
+        let Either::Left(Either::Right(stream)) = socket.get_ref().get_ref() else {
             panic!("not a TCP socket")
         };
         assert!(stream.nodelay().unwrap());

@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::checksum::Checksum;
+use crate::broker::BrokerFailure;
 use crate::line::InvalidLine;
 
 /// A plugin did not start.
@@ -56,6 +57,8 @@ pub enum LaunchFailure {
         /// This host's.
         host: BTreeSet<u32>,
     },
+    /// Multiplexing was asked for, and the plugin does not say that it knows it.
+    NoMultiplexing,
     /// AutoMTLS was asked for, and the plugin sent no certificate.
     NoCertificate,
     /// The plugin sent a certificate, and AutoMTLS was not asked for.
@@ -93,6 +96,8 @@ pub enum ConnectFailure {
     Grpc(tonic::Status),
     /// The plugin says that it does not serve.
     NotServing,
+    /// A multiplexed connection of the broker's did not come about.
+    Brokered(Box<BrokerFailure>),
 }
 
 /// [`Instance::stop`](crate::Instance::stop) failed: the process survived SIGKILL.
@@ -143,6 +148,10 @@ impl ConnectError {
             place,
             left: Left::default(),
         }
+    }
+
+    pub(crate) fn into_failure(self) -> ConnectFailure {
+        self.failure
     }
 
     pub(crate) fn with_left(mut self, left: Left) -> Self {
@@ -208,6 +217,10 @@ impl fmt::Display for LaunchFailure {
                 f,
                 "it speaks app protocol version {plugin}, and this host {host:?}"
             ),
+            Self::NoMultiplexing => f.write_str(
+                "it does not multiplex brokered connections, which this host asks for (plugins of \
+                 go-plugin do from its version 1.6 on)",
+            ),
             Self::NoCertificate => {
                 f.write_str("it sent no certificate, and this host asks for mutual TLS (AutoMTLS)")
             }
@@ -248,6 +261,7 @@ impl fmt::Display for ConnectFailure {
                 Ok(())
             }
             Self::NotServing => f.write_str("says that it does not serve"),
+            Self::Brokered(failure) => write!(f, "gives no brokered connection: {failure}"),
         }
     }
 }

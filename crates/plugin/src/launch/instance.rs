@@ -49,6 +49,7 @@ pub struct Instance {
     pub(crate) plugin: Arc<str>,
     pub(crate) version: u32,
     pub(crate) connector: Connector,
+    pub(crate) multiplexed: bool,
     pub(crate) channel: OnceCell<Channel>,
     pub(crate) connect_within: Duration,
     pub(crate) stop_within: Duration,
@@ -293,9 +294,15 @@ impl Instance {
     /// An error if the plugin could not be asked; plugins that stop their server within the call let
     /// it fail, and that is none.
     async fn shutdown(&self) -> Result<(), ConnectError> {
-        // Not over the channel: that may be busy, or about to notice that its connection is lost.
-        let connection = self.connector.clone().oneshot(()).await?;
-        let channel = self.connector.channel_over(connection);
+        // Not over the channel: that may be busy, or about to notice that its connection is lost. A
+        // stream of that same connection has no advantage, and might have to wait for its turn.
+        let channel = match self.channel.get() {
+            Some(channel) if self.multiplexed => channel.clone(),
+            _ => {
+                let connection = self.connector.clone().oneshot(()).await?;
+                self.connector.channel_over(connection)
+            }
+        };
         let _ = GrpcControllerClient::new(channel).shutdown(Empty {}).await;
         self.broker.close();
         Ok(())

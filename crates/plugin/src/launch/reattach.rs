@@ -142,6 +142,7 @@ impl Reattach {
             tls: None,
             // What the plugin leaves is for who has started it to remove.
             strays: None,
+            over: None,
         });
         Ok(Instance {
             broker,
@@ -156,6 +157,7 @@ impl Reattach {
             plugin,
             version: self.version,
             connector,
+            multiplexed: false,
             channel: OnceCell::new(),
             connect_within: self.connect_within,
             stop_within: self.stop_within,

@@ -19,6 +19,7 @@ use super::{Launcher, log, socket};
 use crate::broker::{HostBroker, Means, Strays};
 use crate::certificate::{Identity, Pinned, Role};
 use crate::line::{Address, HandshakeLine};
+use crate::mux::{Dialer, Over};
 use crate::serve::Place;
 use crate::tls::Tls;
 
@@ -71,6 +72,12 @@ impl Started {
             Ok(understood) => understood,
             Err(failure) => return Err(self.failed(launcher, failure, &line).await),
         };
+        if launcher.multiplexing && !handshake.multiplexing() {
+            let failure = LaunchFailure::NoMultiplexing;
+            // Removed when the process is gone.
+            let _socket = socket::elsewhere(handshake.address(), &launcher.plugins_temp_dir());
+            return Err(self.failed(launcher, failure, &line).await);
+        }
         let plugin = Arc::clone(&self.plugin);
         self.output.tasks.spawn(log::forward_stdout(stdout, plugin));
         let address = handshake.address().clone();
@@ -80,6 +87,9 @@ impl Started {
             version = handshake.version(),
             "plugin started"
         );
+        let dialer = launcher
+            .multiplexing
+            .then(|| Arc::new(Dialer::new(address.clone())));
         let broker = HostBroker::new(Means {
             place: match &address {
                 Address::Unix(_) => Place::Unix {
@@ -90,8 +100,13 @@ impl Started {
             },
             tls: tls.clone(),
             strays: Some(Arc::new(Strays::new(launcher.plugins_temp_dir()))),
+            over: dialer.clone().map(Over::Dialer),
         });
         let tls = tls.map(|tls| tls.connecting);
+        let mut connector = Connector::new(address.clone(), tls, launcher.connect_within);
+        if let Some(dialer) = &dialer {
+            connector = connector.over(Arc::clone(dialer));
+        }
         Ok(Instance {
             broker,
             files: Some(SocketFiles {
@@ -107,7 +122,8 @@ impl Started {
             output: self.output,
             plugin: self.plugin,
             version: handshake.version(),
-            connector: Connector::new(address, tls, launcher.connect_within),
+            connector,
+            multiplexed: dialer.is_some(),
             channel: OnceCell::new(),
             connect_within: launcher.connect_within,
             stop_within: launcher.stop_within,

@@ -37,6 +37,12 @@ fn the_environment_says_what_the_contract_says() {
 }
 
 #[test]
+fn multiplexing_is_asked_for_if_it_is_wanted() {
+    let told = told(&launcher().with_multiplexing(), None);
+    assert_eq!(told["PLUGIN_MULTIPLEX_GRPC"].as_deref(), Some("true"));
+}
+
+#[test]
 fn what_another_host_told_this_process_is_not_passed_on() {
     let told = told(
         &launcher().with_variable("PLUGIN_MULTIPLEX_GRPC", "true"),

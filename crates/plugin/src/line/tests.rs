@@ -126,3 +126,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_line_says_whether_the_plugin_multiplexes() {
+    for (end, expected) in [
+        ("", false),
+        ("|", false),
+        ("||true", true),
+        ("||TRUE\r\n", true),
+        ("||1|more", true),
+        ("||false", false),
+        ("||yes", false),
+        ("|short-extra|t", true),
+    ] {
+        let line = parse(&format!("1|1|unix|/s|grpc{end}")).unwrap();
+        assert_eq!(line.multiplexing(), expected, "{end}");
+    }
+    let line = HandshakeLine::new(1, Address::Unix("/s".into()), None).unwrap();
+    assert_eq!(line.to_string(), "1|1|unix|/s|grpc|");
+    let line = line.with_multiplexing();
+    assert_eq!(line.to_string(), "1|1|unix|/s|grpc||true");
+    assert_eq!(parse(&line.to_string()), Ok(line));
+}

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::certificate::Pinned;
 use crate::cookie::Cookie;
+use crate::line::parse_bool;
 
 /// How much of a wrong value is shown in an error.
 const SHOWN: usize = 80;
@@ -23,6 +24,17 @@ pub(crate) struct Environment {
     pub(crate) socket_dir: Option<PathBuf>,
     /// The name or number of the group that may connect to the socket.
     pub(crate) socket_group: Option<String>,
+    pub(crate) multiplexing: Multiplexing,
+}
+
+/// What a host says of multiplexed connections of the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Multiplexing {
+    /// It does not know them, and would misunderstand a line that tells of them.
+    Unknown,
+    /// It knows them, and wants none.
+    Off,
+    On,
 }
 
 /// A variable that the host set cannot be understood.
@@ -42,6 +54,7 @@ impl Environment {
             ports: Ok(0..=0),
             socket_dir: None,
             socket_group: None,
+            multiplexing: Multiplexing::Unknown,
         }
     }
 
@@ -93,6 +106,11 @@ impl Environment {
             ports: ports(),
             socket_dir: set("PLUGIN_UNIX_SOCKET_DIR").map(PathBuf::from),
             socket_group: text("PLUGIN_UNIX_SOCKET_GROUP")?,
+            multiplexing: match text("PLUGIN_MULTIPLEX_GRPC")? {
+                None => Multiplexing::Unknown,
+                Some(word) if parse_bool(&word) == Some(true) => Multiplexing::On,
+                Some(_) => Multiplexing::Off,
+            },
         }))
     }
 }

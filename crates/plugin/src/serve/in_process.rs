@@ -4,15 +4,18 @@ use tonic::service::Routes;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 
+use super::Serving;
 use super::controller::Controller;
 use super::environment::Environment;
 use super::error::ServeError;
 use super::health::PluginHealth;
-use super::listener::Listener;
+use super::listener::{Listener, Place};
 use super::output::StdioService;
 use super::server::Server;
 use super::services::Services;
 use super::stop::Stop;
+use crate::broker::{Broker, BrokerService, Means};
+use crate::generated::grpc_broker_server::GrpcBrokerServer;
 use crate::generated::grpc_controller_server::GrpcControllerServer;
 use crate::generated::grpc_stdio_server::GrpcStdioServer;
 use crate::launch::Reattach;
@@ -35,9 +38,17 @@ impl InProcess {
         transport: super::Transport,
         version: u32,
         services: Routes,
+        broker: Broker,
         drain_within: std::time::Duration,
     ) -> Result<Self, ServeError> {
-        let listener = Listener::bind(transport, &Environment::of_no_host())?;
+        let environment = Environment::of_no_host();
+        let listener = Listener::bind(transport, &environment)?;
+        let means = Means {
+            place: Place::new(transport, &environment)?,
+            tls: None,
+            strays: None,
+            over: None,
+        };
         let address = listener.address().map_err(ServeError::Announce)?;
         let stop = Stop::new();
         let (health, status) = watch::channel(ServingStatus::Serving);
@@ -47,17 +58,27 @@ impl InProcess {
             services: Services::new(
                 Routes::new(HealthServer::new(PluginHealth(status)))
                     .add_service(GrpcControllerServer::new(Controller(stop.clone())))
-                    .add_service(GrpcStdioServer::new(StdioService(None))),
+                    .add_service(GrpcStdioServer::new(StdioService(None)))
+                    .add_service(GrpcBrokerServer::new(BrokerService {
+                        broker: broker.clone(),
+                        means,
+                    })),
                 services,
             ),
             health,
             stop: stop.clone(),
             drain_within,
+            multiplexed: None,
+        };
+        let brokered = Serving(broker);
+        let stopping = stop.clone();
+        let serving = async move {
+            tokio::join!(server.run(), brokered.run(&stopping));
         };
         Ok(Self {
             reattach: Reattach::new(address, version, std::process::id()).in_test_mode(),
             stop,
-            server: tokio::spawn(server.run()),
+            server: tokio::spawn(serving),
         })
     }
 

@@ -14,10 +14,8 @@ use tokio_util::either::Either;
 
 use super::environment::{Environment, InvalidEnvironment};
 use super::error::ServeError;
-use crate::connection::Socket;
-use crate::heard_out::HeardOut;
+use crate::connection::{Socket, fresh};
 use crate::line::Address;
-use crate::wire::Wired;
 
 /// What a plugin listens on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,7 +153,7 @@ impl Listener {
                 Either::Right(stream)
             }
         };
-        Ok(HeardOut::new(Wired::new(socket)))
+        Ok(fresh(Either::Left(socket)))
     }
 }
 

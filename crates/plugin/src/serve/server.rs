@@ -19,7 +19,9 @@ use tower_service::Service;
 use super::listener::Listener;
 use super::services::Services;
 use super::stop::{Phase, Stop};
+use super::streams::serve_streams;
 use crate::connection::{Connection, Socket};
+use crate::line::Address;
 use crate::tls;
 
 /// A host that connects must be done with TLS by then.
@@ -40,6 +42,8 @@ pub(crate) struct Server {
     pub(crate) health: watch::Sender<ServingStatus>,
     pub(crate) stop: Stop,
     pub(crate) drain_within: Duration,
+    /// If connections carry streams: the address that they come to.
+    pub(crate) multiplexed: Option<Address>,
 }
 
 impl Server {
@@ -56,7 +60,13 @@ impl Server {
                 accepted = self.listener.accept() => match accepted {
                     Ok(socket) => {
                         let (tls, services) = (self.tls.clone(), self.services.clone());
-                        connections.spawn(serve(socket, tls, services, draining.clone()));
+                        let draining = draining.clone();
+                        match self.multiplexed.clone() {
+                            None => connections.spawn(serve(socket, tls, services, draining)),
+                            Some(at) => {
+                                connections.spawn(serve_streams(socket, at, tls, services, draining))
+                            }
+                        };
                     }
                     Err(error) => {
                         tracing::warn!(error = &error as &dyn Error, "accept failed");

@@ -7,6 +7,8 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower_service::Service;
 
+use crate::mux::Over;
+
 /// What this crate answers itself.
 const PROTOCOL: [&str; 4] = [
     "/grpc.health.v1.Health/",
@@ -22,6 +24,8 @@ const PROTOCOL: [&str; 4] = [
 pub(crate) struct Services {
     protocol: Routes,
     plugin: Routes,
+    /// What the connection is a stream of.
+    over: Option<Over>,
 }
 
 impl Services {
@@ -29,6 +33,15 @@ impl Services {
         Self {
             protocol: protocol.prepare(),
             plugin: plugin.prepare(),
+            over: None,
+        }
+    }
+
+    /// The same for what comes over the streams of a connection, which the broker is told.
+    pub(crate) fn over(&self, over: Over) -> Self {
+        Self {
+            over: Some(over),
+            ..self.clone()
         }
     }
 }
@@ -43,9 +56,12 @@ impl Service<Request<Incoming>> for Services {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         let path = request.uri().path();
         if PROTOCOL.iter().any(|service| path.starts_with(service)) {
+            if let Some(over) = &self.over {
+                request.extensions_mut().insert(over.clone());
+            }
             self.protocol.call(request)
         } else {
             self.plugin.call(request)

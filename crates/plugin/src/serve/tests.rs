@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_stream::StreamExt as _;
+use tokio_util::either::Either;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::transport::{Channel, Endpoint};
@@ -24,8 +25,11 @@ use tower_service::Service;
 use super::stop::Phase;
 use super::*;
 use crate::certificate::tests::{as_upstream, expired, named_otherwise, pinned};
+use crate::connection::fresh;
 use crate::generated::Empty;
 use crate::generated::grpc_controller_client::GrpcControllerClient;
+use crate::line::Address;
+use crate::mux::Dialer;
 use crate::tls;
 
 /// A server in this process, as `Plugin::run` makes one.
@@ -34,6 +38,8 @@ struct Running {
     path: std::path::PathBuf,
     stop: Stop,
     task: JoinHandle<()>,
+    /// By which its connections are streams of one.
+    dialer: Option<Arc<Dialer>>,
     _dir: tempfile::TempDir,
 }
 
@@ -45,6 +51,15 @@ fn acceptor(host: Pinned) -> Result<(TlsAcceptor, Vec<u8>), BoxError> {
 }
 
 fn run(tls: Option<TlsAcceptor>, drain_within: Duration) -> Running {
+    run_as(false, tls, drain_within)
+}
+
+/// One to whose socket each connection comes, and one to whose they come as streams of the first.
+fn run_both(drain_within: Duration) -> [Running; 2] {
+    [false, true].map(|multiplexed| run_as(multiplexed, None, drain_within))
+}
+
+fn run_as(multiplexed: bool, tls: Option<TlsAcceptor>, drain_within: Duration) -> Running {
     let dir = tempfile::tempdir().unwrap();
     let environment = Environment::read(&Cookie::new("K", "v").unwrap(), |name| match name {
         "K" => Some("v".into()),
@@ -71,9 +86,11 @@ fn run(tls: Option<TlsAcceptor>, drain_within: Duration) -> Running {
         health,
         stop: stop.clone(),
         drain_within,
+        multiplexed: multiplexed.then(|| Address::Unix(path.clone())),
     };
     Running {
         slow,
+        dialer: multiplexed.then(|| Arc::new(Dialer::new(Address::Unix(path.clone())))),
         path,
         stop,
         task: tokio::spawn(server.run()),
@@ -91,12 +108,14 @@ impl Running {
         tls: Option<ClientConfig>,
     ) -> Result<Channel, tonic::transport::Error> {
         let (path, tls) = (self.path.clone(), tls.map(Arc::new));
+        let dialer = self.dialer.clone();
         let connect = tower::service_fn(move |_| {
-            let (path, tls) = (path.clone(), tls.clone());
+            let (path, tls, dialer) = (path.clone(), tls.clone(), dialer.clone());
             async move {
-                let socket = UnixStream::connect(path).await?;
-                let socket = crate::Wired::new(tokio_util::either::Either::Left(socket));
-                let socket = crate::heard_out::HeardOut::new(socket);
+                let socket = match dialer {
+                    Some(dialer) => fresh(Either::Right(dialer.open().await?)),
+                    None => crate::launch::connect(&Address::Unix(path)).await?,
+                };
                 let connection: crate::Connection = match tls {
                     None => socket.into(),
                     Some(tls) => {
@@ -132,56 +151,59 @@ async fn check(channel: Channel, service: &str) -> Result<ServingStatus, tonic::
 
 #[tokio::test]
 async fn the_plugin_and_the_whole_server_are_serving_and_nothing_else_is_known() {
-    let server = run(None, FOREVER);
-    let channel = server.channel().await;
-    for service in ["", "plugin"] {
-        assert_eq!(
-            check(channel.clone(), service).await.unwrap(),
-            ServingStatus::Serving
-        );
+    for server in run_both(FOREVER) {
+        let channel = server.channel().await;
+        for service in ["", "plugin"] {
+            assert_eq!(
+                check(channel.clone(), service).await.unwrap(),
+                ServingStatus::Serving
+            );
+        }
+        let unknown = check(channel, "other").await.unwrap_err();
+        assert_eq!(unknown.code(), tonic::Code::NotFound);
     }
-    let unknown = check(channel, "other").await.unwrap_err();
-    assert_eq!(unknown.code(), tonic::Code::NotFound);
 }
 
 #[tokio::test]
 async fn a_shutdown_call_is_answered_and_ends_the_server() {
-    let server = run(None, FOREVER);
-    let mut controller = GrpcControllerClient::new(server.channel().await);
-    controller.shutdown(Empty {}).await.unwrap();
-    drop(controller);
-    server.ended().await;
+    for server in run_both(FOREVER) {
+        let mut controller = GrpcControllerClient::new(server.channel().await);
+        controller.shutdown(Empty {}).await.unwrap();
+        drop(controller);
+        server.ended().await;
+    }
 }
 
 #[tokio::test]
 async fn health_turns_to_not_serving_and_watches_end_when_the_drain_begins() {
-    let server = run(None, FOREVER);
-    let mut client = HealthClient::new(server.channel().await);
-    let request = |service: &str| HealthCheckRequest {
-        service: service.into(),
-    };
-    let mut known = client.watch(request("plugin")).await.unwrap().into_inner();
-    let mut unknown = client.watch(request("other")).await.unwrap().into_inner();
-    assert_eq!(
-        known.next().await.unwrap().unwrap().status(),
-        ServingStatus::Serving
-    );
-    assert_eq!(
-        unknown.next().await.unwrap().unwrap().status(),
-        ServingStatus::ServiceUnknown
-    );
-    server.stop.drain();
-    assert_eq!(
-        known.next().await.unwrap().unwrap().status(),
-        ServingStatus::NotServing
-    );
-    assert!(known.next().await.is_none());
-    assert_eq!(
-        unknown.next().await.unwrap().unwrap().status(),
-        ServingStatus::ServiceUnknown
-    );
-    assert!(unknown.next().await.is_none());
-    server.ended().await;
+    for server in run_both(FOREVER) {
+        let mut client = HealthClient::new(server.channel().await);
+        let request = |service: &str| HealthCheckRequest {
+            service: service.into(),
+        };
+        let mut known = client.watch(request("plugin")).await.unwrap().into_inner();
+        let mut unknown = client.watch(request("other")).await.unwrap().into_inner();
+        assert_eq!(
+            known.next().await.unwrap().unwrap().status(),
+            ServingStatus::Serving
+        );
+        assert_eq!(
+            unknown.next().await.unwrap().unwrap().status(),
+            ServingStatus::ServiceUnknown
+        );
+        server.stop.drain();
+        assert_eq!(
+            known.next().await.unwrap().unwrap().status(),
+            ServingStatus::NotServing
+        );
+        assert!(known.next().await.is_none());
+        assert_eq!(
+            unknown.next().await.unwrap().unwrap().status(),
+            ServingStatus::ServiceUnknown
+        );
+        assert!(unknown.next().await.is_none());
+        server.ended().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,31 +273,33 @@ async fn call_under_way(server: &Running) -> (Slow, JoinHandle<tonic::Status>) {
 
 #[tokio::test]
 async fn a_call_under_way_may_finish() {
-    let server = run(None, FOREVER);
-    let (slow, called) = call_under_way(&server).await;
-    server.stop.drain();
-    while server.path.exists() {
-        tokio::task::yield_now().await;
+    for server in run_both(FOREVER) {
+        let (slow, called) = call_under_way(&server).await;
+        server.stop.drain();
+        while server.path.exists() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!called.is_finished());
+        slow.answer.notify_one();
+        assert_eq!(called.await.unwrap().message(), "answered");
+        server.ended().await;
     }
-    assert!(!called.is_finished());
-    slow.answer.notify_one();
-    assert_eq!(called.await.unwrap().message(), "answered");
-    server.ended().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_does_not_finish_has_the_whole_time_and_is_then_cut_off() {
-    let server = run(None, Duration::from_millis(1500));
-    let (_slow, called) = call_under_way(&server).await;
-    let began = Instant::now();
-    server.stop.drain();
-    server.ended().await;
-    assert!(
-        began.elapsed() >= Duration::from_millis(1500),
-        "{:?}",
-        began.elapsed()
-    );
-    assert_ne!(called.await.unwrap().message(), "answered");
+    for server in run_both(Duration::from_millis(1500)) {
+        let (_slow, called) = call_under_way(&server).await;
+        let began = Instant::now();
+        server.stop.drain();
+        server.ended().await;
+        assert!(
+            began.elapsed() >= Duration::from_millis(1500),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_ne!(called.await.unwrap().message(), "answered");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -396,4 +420,39 @@ fn the_highest_common_version_is_chosen_and_else_the_lowest() {
             .to_string(),
         "app protocol version 7 has services already"
     );
+}
+
+/// The host keeps its side of the connection, as it does what it has dialled.
+#[tokio::test]
+async fn a_multiplexed_connection_does_not_outlive_its_calls() {
+    let server = run_as(true, None, FOREVER);
+    let channel = server.channel().await;
+    let dialer = server.dialer.clone().unwrap();
+    assert!(dialer.session().is_some());
+    server.stop.drain();
+    server.ended().await;
+    let ended = async {
+        while dialer.session().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(5), ended).await.unwrap();
+    drop(channel);
+}
+
+#[tokio::test]
+async fn what_speaks_no_yamux_where_streams_are_expected_is_disconnected() {
+    let server = run_as(true, None, FOREVER);
+    let mut plain = UnixStream::connect(&server.path).await.unwrap();
+    plain.write_all(b"PRI * HTTP/2.0\r\n\r\nSM").await.unwrap();
+    // A reset is as good: not all that came was read.
+    let _ = timeout(Duration::from_secs(5), plain.read_to_end(&mut Vec::new()))
+        .await
+        .unwrap();
+    assert_eq!(
+        check(server.channel().await, "plugin").await.unwrap(),
+        ServingStatus::Serving
+    );
+    server.stop.drain();
+    server.ended().await;
 }

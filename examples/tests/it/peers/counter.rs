@@ -62,6 +62,20 @@ async fn a_go_plugin_that_cannot_dial_under_tls_says_so_at_once() {
 }
 
 #[tokio::test]
+async fn a_go_plugin_that_does_not_multiplex_is_refused_by_who_asks_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut host = our_host();
+    // This one leaves nothing else behind: only what is still alive can tell of its brokered sockets.
+    host.arg("--plugin").arg(peer("go-kv-plugin"));
+    host.args(["--plain", "--multiplexed", "key", "1"]);
+    let output = ran(&mut host, dir.path()).await;
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    let expected = "it does not multiplex brokered connections, which this host asks for";
+    assert!(told.contains(expected), "{told}");
+}
+
+#[tokio::test]
 async fn our_host_calls_what_a_go_plugin_offers() {
     let program = peer("go-counter-plugin");
     let plain = Launcher::new(program, kv::cookie().unwrap(), kv::VERSION);
@@ -89,12 +103,11 @@ fn go_host(options: &[&str]) -> Command {
     command
 }
 
-/// Our host with Go's plugin.
+/// Our host with Go's plugin, unless another is named.
 fn our_host() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bidirectional_host"));
     command
-        .arg("--plugin")
-        .arg(peer("go-counter-plugin"))
+        .env("COUNTER_PLUGIN", peer("go-counter-plugin"))
         .env_remove("RUST_LOG")
         .stdin(Stdio::null())
         .kill_on_drop(true);

@@ -77,14 +77,22 @@ async fn versions_that_are_no_numbers_are_told_on_stderr_in_upstreams_words() {
     );
 }
 
-/// Hosts from before 1.6 would read a seventh field as a part of the certificate, and those after
-/// it would take it for a promise.
+/// Hosts from before 1.6 would read a seventh field as a part of the certificate; those after it say
+/// that they know it.
 #[tokio::test]
-async fn a_host_that_asks_for_multiplexing_gets_no_seventh_field() {
+async fn a_host_that_speaks_of_multiplexing_gets_a_seventh_field_and_no_other_does() {
     let dir = tempfile::tempdir().unwrap();
-    let mut command = kv_plugin(dir.path());
-    command.env("PLUGIN_MULTIPLEX_GRPC", "true");
-    let plugin = ByHand::start(command).await;
-    assert_eq!(plugin.fields().len(), 6, "{}", plugin.line());
-    assert_eq!(plugin.fields()[5], "", "{}", plugin.line());
+    for (said, fields) in [
+        (None, &[""][..]),
+        (Some(""), &[""]),
+        (Some("true"), &["", "true"]),
+        (Some("false"), &["", "true"]),
+    ] {
+        let mut command = kv_plugin(dir.path());
+        if let Some(said) = said {
+            command.env("PLUGIN_MULTIPLEX_GRPC", said);
+        }
+        let plugin = ByHand::start(command).await;
+        assert_eq!(plugin.fields()[5..], *fields, "{}", plugin.line());
+    }
 }

@@ -33,6 +33,7 @@ fn what_is_not_set_or_empty_has_no_effect() {
         "PLUGIN_MAX_PORT",
         "PLUGIN_UNIX_SOCKET_DIR",
         "PLUGIN_UNIX_SOCKET_GROUP",
+        "PLUGIN_MULTIPLEX_GRPC",
     ];
     for name in variables {
         let environment = with_cookie(name, "").unwrap();
@@ -41,6 +42,22 @@ fn what_is_not_set_or_empty_has_no_effect() {
         assert_eq!(environment.ports, Ok(0..=0));
         assert_eq!(environment.socket_dir, None);
         assert_eq!(environment.socket_group, None);
+        assert_eq!(environment.multiplexing, Multiplexing::Unknown);
+    }
+}
+
+#[test]
+fn multiplexing_is_asked_for_by_what_go_takes_for_true() {
+    for (word, expected) in [
+        ("true", Multiplexing::On),
+        ("1", Multiplexing::On),
+        ("T", Multiplexing::On),
+        ("false", Multiplexing::Off),
+        ("0", Multiplexing::Off),
+        ("yes", Multiplexing::Off),
+    ] {
+        let environment = with_cookie("PLUGIN_MULTIPLEX_GRPC", word).unwrap();
+        assert_eq!(environment.multiplexing, expected, "{word}");
     }
 }
 

@@ -9,6 +9,7 @@ fn environment(dir: Option<&Path>, group: Option<&str>, ports: RangeInclusive<u1
         ports: Ok(ports),
         socket_dir: dir.map(Path::to_owned),
         socket_group: group.map(str::to_owned),
+        multiplexing: crate::serve::environment::Multiplexing::Unknown,
     }
 }
 

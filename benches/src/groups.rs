@@ -7,6 +7,7 @@ mod limits;
 mod pool;
 mod retry;
 mod stack;
+mod tasks;
 
 use crate::group::Group;
 
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Group> {
         cache::group(),
         pool::group(),
         batch::group(),
+        tasks::group(),
         stack::group(),
         limits::group(),
     ]

@@ -51,6 +51,7 @@ mod phase;
 mod registry;
 mod resource;
 mod run;
+mod run_phases;
 mod shutdown;
 mod shutdown_report;
 mod signals;

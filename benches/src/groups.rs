@@ -23,8 +23,8 @@ pub fn all() -> Vec<Group> {
         cache::group(),
         pool::group(),
         batch::group(),
-        tasks::group(),
         stack::group(),
+        tasks::group(),
         limits::group(),
     ]
 }

@@ -8,6 +8,7 @@ mod limits;
 mod pool;
 mod retry;
 mod stack;
+mod tasks;
 
 use crate::group::Group;
 
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Group> {
         batch::group(),
         context::group(),
         stack::group(),
+        tasks::group(),
         limits::group(),
     ]
 }

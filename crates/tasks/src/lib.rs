@@ -1,4 +1,4 @@
-//! Named background tasks that are stopped, awaited and reported on.
+//! Named background tasks that are stopped, awaited and reported on, and the end of a process in good order.
 //!
 //! A task that is only spawned is easily lost: nobody sees it fail, and nobody can wait for its end.
 //! [`Tasks`] knows each by its name, **at most one alive for a name**, and remembers how the last ended.
@@ -28,16 +28,19 @@
 //! [`Shutdown`] ends a process in good order at a signal, phase by phase, and says who did not end in time.
 //!
 //! # Clone
-//! Clones share the tasks. Dropping the last one stops nothing: call [`Tasks::shutdown`].
+//! Clones of [`Tasks`] share the tasks, those of [`Shutdown`] are the same shutdown. Dropping the last one
+//! stops nothing: call [`Tasks::shutdown`] or [`Shutdown::run`].
 //!
 //! # Cancel safety
-//! A dropped [`Tasks::stop`], [`Tasks::replace`] or [`Tasks::shutdown`] loses no task: what was asked to
-//! stop stays asked and listed, and is aborted after the grace all the same. Of a dropped
-//! [`Tasks::replace`] the new task is not started.
+//! A dropped [`Tasks::stop`], [`Tasks::replace`], [`Tasks::shutdown`] or [`Shutdown::run`] loses no task:
+//! what was asked to stop stays asked and listed, and is aborted after the grace all the same. Of a dropped
+//! [`Tasks::replace`] the new task is not started. Dropped groups leave nothing running, dropped resources
+//! are released.
 //!
 //! # Errors and panics
-//! Errors and panics of a task are its [`Outcome`] and a `tracing` event at `warn`; its name is free
-//! again. Starting a task panics outside of a tokio runtime.
+//! Errors and panics of a task are its [`Outcome`] and a `tracing` event at `warn`, at `error` if it was
+//! supervised and is given up; its name is free again. Panics of a group's members go on in whoever waits
+//! for the group. Starting a task panics outside of a tokio runtime.
 
 mod ending;
 mod group;
@@ -48,6 +51,7 @@ mod phase;
 mod registry;
 mod resource;
 mod run;
+mod run_phases;
 mod shutdown;
 mod shutdown_report;
 mod signals;

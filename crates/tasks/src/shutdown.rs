@@ -3,20 +3,14 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ending::deadline;
-use crate::outcome::{Ended, Outcome, Report, StartError};
+use crate::outcome::StartError;
 use crate::phase::Phase;
-use crate::shutdown_report::{Cause, PhaseReport, ShutdownReport};
+use crate::shutdown_report::Cause;
 use crate::work::Work;
 use crate::{BoxError, Tasks, signals};
-
-/// How long is waited for what was aborted. It ends at once, unless it blocks its thread.
-const HANG: Duration = Duration::from_secs(1);
-const HANG_FORCED: Duration = Duration::from_millis(100);
 
 /// The end of a process in good order: phase by phase, each with [`Tasks`] of its own, which are stopped
 /// all at once when their phase comes, under one deadline.
@@ -51,23 +45,23 @@ const HANG_FORCED: Duration = Duration::from_millis(100);
 /// Clones are the same shutdown.
 #[derive(Clone)]
 pub struct Shutdown {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     /// Set before it has `begun`.
-    cause: OnceLock<Cause>,
-    begun: CancellationToken,
-    stopping: CancellationToken,
-    overdue: CancellationToken,
-    forced: CancellationToken,
-    tasks: [Tasks; Phase::ALL.len()],
-    limits: Mutex<[Duration; Phase::ALL.len()]>,
+    pub(crate) cause: OnceLock<Cause>,
+    pub(crate) begun: CancellationToken,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) overdue: CancellationToken,
+    pub(crate) forced: CancellationToken,
+    pub(crate) tasks: [Tasks; Phase::ALL.len()],
+    pub(crate) limits: Mutex<[Duration; Phase::ALL.len()]>,
     /// It has been run.
-    over: CancellationToken,
-    work: TaskTracker,
+    pub(crate) over: CancellationToken,
+    pub(crate) work: TaskTracker,
     /// Servers that ended before they were asked to.
-    early: Mutex<Vec<Arc<str>>>,
+    pub(crate) early: Mutex<Vec<Arc<str>>>,
 }
 
 impl Shutdown {
@@ -193,109 +187,6 @@ impl Shutdown {
         })
     }
 
-    /// Waits until it begins, and then goes through the phases.
-    ///
-    /// # Cancel safety
-    /// If it is dropped, what was asked to stop in the phase that it was in stays so and is aborted in
-    /// time, and no later phase begins. Run it again to go on; what has ended meanwhile is not in the
-    /// report of that.
-    pub async fn run(&self) -> ShutdownReport {
-        let shared = &self.shared;
-        shared.begun.cancelled().await;
-        let cause = shared.cause.get().cloned().unwrap_or(Cause::Asked);
-        tracing::info!(%cause, "shutdown begun");
-        let mut report = ShutdownReport {
-            cause,
-            forced: false,
-            phases: Vec::with_capacity(Phase::ALL.len()),
-            work_overdue: 0,
-            work_hung: 0,
-        };
-        for phase in Phase::ALL {
-            self.run_phase(phase, &mut report).await;
-        }
-        report.forced = shared.forced.is_cancelled();
-        shared.over.cancel();
-        if report.is_clean() {
-            tracing::info!("shutdown finished");
-        } else {
-            tracing::warn!(%report, "shutdown finished");
-        }
-        report
-    }
-
-    async fn run_phase(&self, phase: Phase, report: &mut ShutdownReport) {
-        let begun = Instant::now();
-        let limits = self.shared.limits.lock();
-        let limit = limits.unwrap_or_else(PoisonError::into_inner)[phase as usize];
-        let deadline = deadline(begun, limit);
-        tracing::debug!(%phase, ?limit, "phase begun");
-        if phase >= Phase::StopAccepting {
-            self.shared.stopping.cancel();
-        }
-        let forced = &self.shared.forced;
-        let mut ending = self.at(phase).end(deadline, forced);
-        ending.abort_after(deadline, forced).await;
-        let is_drain = phase == Phase::Drain;
-        if is_drain {
-            // It was under way while the tasks ended, and has until the same deadline.
-            report.work_overdue = self.overdue_work(deadline).await;
-        }
-        let hang = if forced.is_cancelled() {
-            HANG_FORCED
-        } else {
-            HANG
-        };
-        let deadline = Instant::now() + hang;
-        let mut tasks = ending.report(deadline).await;
-        if is_drain {
-            self.add_early(&mut tasks);
-        }
-        if is_drain && report.work_overdue > 0 {
-            report.work_hung = self.hung_work(deadline).await;
-            report.work_overdue = report.work_overdue.saturating_sub(report.work_hung);
-        }
-        let took = begun.elapsed();
-        report.phases.push(PhaseReport { phase, took, tasks });
-    }
-
-    /// How much work has not ended at the deadline, and is told so.
-    async fn overdue_work(&self, deadline: Instant) -> usize {
-        let work = &self.shared.work;
-        work.close();
-        let drained = timeout_at(deadline, work.wait());
-        let drained = self.shared.forced.run_until_cancelled(drained).await;
-        if matches!(drained, Some(Ok(()))) {
-            return 0;
-        }
-        let overdue = work.len();
-        self.shared.overdue.cancel();
-        overdue
-    }
-
-    async fn hung_work(&self, deadline: Instant) -> usize {
-        let work = &self.shared.work;
-        match timeout_at(deadline, work.wait()).await {
-            Ok(()) => 0,
-            Err(_) => work.len(),
-        }
-    }
-
-    fn add_early(&self, tasks: &mut Report) {
-        let early = self.shared.early.lock();
-        let names = std::mem::take(&mut *early.unwrap_or_else(PoisonError::into_inner));
-        for name in names {
-            // One that was ending when the drain began is in both.
-            if tasks.finished.iter().any(|ended| ended.name == name) {
-                continue;
-            }
-            // Forgotten only if very many ended after it, and it was not well that it ended.
-            let outcome = self.at(Phase::Drain).last_outcome(&name);
-            let outcome = outcome.unwrap_or(Outcome::Aborted);
-            tasks.finished.push(Ended { name, outcome });
-        }
-    }
-
     pub(crate) fn begin_for(&self, cause: Cause) {
         if self.shared.cause.set(cause).is_ok() {
             self.shared.begun.cancel();
@@ -308,14 +199,6 @@ impl Shutdown {
 
     pub(crate) fn over(&self) -> &CancellationToken {
         &self.shared.over
-    }
-
-    /// How long [`run`](Self::run) takes at most, with a second to spare.
-    pub(crate) fn longest(&self) -> Duration {
-        let limits = self.shared.limits.lock();
-        let limits = *limits.unwrap_or_else(PoisonError::into_inner);
-        let longest = limits.into_iter().fold(HANG, Duration::saturating_add);
-        longest.saturating_add(HANG * 6)
     }
 
     pub(crate) fn overdue(&self) -> &CancellationToken {

@@ -80,7 +80,8 @@ impl Tasks {
     }
 
     /// Starts a task once the one of this name has ended, which is stopped as by
-    /// [`stop`](Self::stop). When several replace at once, each runs after the one before has ended.
+    /// [`stop`](Self::stop). When several replace at once, each runs after the one before has ended. A task
+    /// that replaces itself is dropped with what would replace it.
     ///
     /// # Errors
     /// After [`shutdown`](Self::shutdown).

@@ -15,7 +15,8 @@ use crate::{
 /// The requests that are in flight: each from when a layer is called with it until its response is
 /// there, or its future is dropped or panics.
 ///
-/// Clones are handles to the same. Several layers can share one.
+/// Clones are handles to the same. Several layers can share one. The memory that it needs is not freed
+/// when the last has gone, but used for the next.
 #[derive(Clone)]
 pub struct InFlight {
     shards: Arc<Shards>,

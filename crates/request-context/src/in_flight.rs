@@ -9,16 +9,17 @@ use tokio::time::Instant;
 
 use crate::{
     RequestContext,
-    sync::{Mutex, MutexGuard, thread_number},
+    sync::{Mutex, MutexGuard, Pool, thread_number},
 };
 
 /// The requests that are in flight: each from when a layer is called with it until its response is
 /// there, or its future is dropped or panics.
 ///
-/// Clones are handles to the same. Several layers can share one.
+/// Clones are handles to the same. Several layers can share one. The memory that it needs is not freed
+/// when the last has gone, but used for the next.
 #[derive(Clone)]
 pub struct InFlight {
-    shards: Arc<[Arc<Shard>]>,
+    shards: Arc<Shards>,
 }
 
 /// A request that was in flight when it was [asked](InFlight::snapshot) for.
@@ -34,8 +35,7 @@ pub struct InFlightRequest {
 /// The place of one request, which is free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Kept alive by each entry: an `Arc` of its own, so that threads do not share a count.
-    shard: Arc<Shard>,
+    shard: &'static Shard,
     index: usize,
 }
 
@@ -45,8 +45,16 @@ pub(crate) struct Entry {
 #[must_use]
 pub(crate) struct Leaving<'a>(pub(crate) &'a mut Option<Entry>);
 
+/// They are never freed, but lent again: so neither a handle nor an entry counts references to them,
+/// which all requests of a thread would write.
+struct Shards(Box<[&'static Shard]>);
+
+/// Those that nobody uses: as many as were in use at once are there at most.
+static UNUSED: Pool<Shard> = Pool::new();
+
 /// Aligned, so that two threads that write to shards of their own do not write to one cache line.
 #[repr(align(128))]
+#[derive(Default)]
 struct Shard(Mutex<Slots>);
 
 #[derive(Default)]
@@ -54,6 +62,8 @@ struct Slots {
     slots: Vec<Slot>,
     free: Option<usize>,
     taken: usize,
+    /// All handles have gone: the last entry gives the shard back.
+    is_left: bool,
 }
 
 enum Slot {
@@ -73,11 +83,10 @@ impl InFlight {
 
     /// With a shard for each of so many threads, or somewhat more: for a power of two none divides.
     pub(crate) fn for_threads(threads: usize) -> Self {
-        let shard = || Arc::new(Shard(Mutex::default()));
+        let threads = threads.min(64).next_power_of_two();
+        let shard = |_| UNUSED.take().unwrap_or_else(|| Box::leak(Box::default()));
         Self {
-            shards: (0..threads.min(64).next_power_of_two())
-                .map(|_| shard())
-                .collect(),
+            shards: Arc::new(Shards((0..threads).map(shard).collect())),
         }
     }
 
@@ -114,16 +123,17 @@ impl InFlight {
 
     #[inline]
     pub(crate) fn enter(&self, context: &RequestContext) -> Entry {
-        let shard = &self.shards[thread_number() & (self.shards.len() - 1)];
+        let shards = &*self.shards.0;
+        let shard = shards[thread_number() & (shards.len() - 1)];
         Entry {
+            shard,
             index: shard.lock().take(context.clone()),
-            shard: shard.clone(),
         }
     }
 
     /// All of them, always in one order, while all else locks one at a time.
     fn lock(&self) -> Vec<MutexGuard<'_, Slots>> {
-        self.shards.iter().map(|it| it.lock()).collect()
+        self.shards.0.iter().map(|it| it.lock()).collect()
     }
 
     /// What there is room for without a further allocation.
@@ -150,10 +160,29 @@ impl fmt::Debug for InFlight {
 impl Drop for Entry {
     #[inline]
     fn drop(&mut self) {
+        let mut slots = self.shard.lock();
         // It is dropped after the lock: it may be the last one, and what a user has put into it may
         // ask who is in flight.
-        let context = self.shard.lock().give_back(self.index);
-        drop(context);
+        let _context = slots.give_back(self.index);
+        let is_unused = slots.is_left && slots.taken == 0;
+        drop(slots);
+        if is_unused {
+            self.shard.recycle();
+        }
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        for shard in &self.0 {
+            let mut slots = shard.lock();
+            slots.is_left = slots.taken > 0;
+            let is_unused = !slots.is_left;
+            drop(slots);
+            if is_unused {
+                shard.recycle();
+            }
+        }
     }
 }
 
@@ -176,6 +205,12 @@ impl Shard {
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Slots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cold]
+    fn recycle(&'static self) {
+        self.lock().is_left = false;
+        UNUSED.put(self);
     }
 }
 

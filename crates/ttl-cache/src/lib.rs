@@ -62,6 +62,11 @@
 //! are not polled any more stall nobody, with [`Limits::with_detached_loads`] any number. When all are
 //! gone the load is dropped, or finished if it is detached.
 //!
+//! # Runtime
+//! None is needed. Refreshes in the background and the removal of dead entries while nobody calls are tasks
+//! of the tokio runtime that a caller is in, which is to have its time enabled: without, a refresh fails,
+//! entries are removed only as others are added, and this is found out by a panic within the first task.
+//!
 //! # Errors and panics
 //! A load that fails or panics is a [`LoadFailed`] to all who waited, with the cause as its source; what
 //! bypasses the cache fails with its own error. No panic of a load reaches a caller.

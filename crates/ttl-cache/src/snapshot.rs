@@ -36,7 +36,7 @@ pub struct Snapshot {
     pub expired: u64,
     /// Entries removed to make room for others.
     pub evicted: u64,
-    /// Entries removed since they were invalidated.
+    /// Entries removed since they were invalidated, or a newer answer was not to be kept.
     pub invalidated: u64,
     /// Entries whose place a newer one of the same key took.
     pub replaced: u64,

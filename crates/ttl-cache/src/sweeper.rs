@@ -2,13 +2,18 @@
 
 use std::{
     hash::Hash,
+    panic::catch_unwind,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
 use crate::{Retention, event, shared::Shared, tick::Tick};
 
@@ -30,7 +35,11 @@ const IDLE: u64 = NOBODY - 1;
 const STARTED: u64 = 0;
 
 /// Says that there is no sweeper any more, also when its runtime ends it.
-struct AtWork(Arc<Alarm>);
+struct AtWork {
+    alarm: Arc<Alarm>,
+    /// Nor is there to be another.
+    is_last: bool,
+}
 
 impl Alarm {
     /// Wakes the sweeper.
@@ -72,19 +81,28 @@ where
             .compare_exchange(NOBODY, STARTED, order, Ordering::Relaxed)
             .is_ok();
         if is_first {
-            let at_work = AtWork(Arc::clone(&self.alarm));
+            let at_work = AtWork {
+                alarm: Arc::clone(&self.alarm),
+                is_last: false,
+            };
             runtime.spawn(run(Arc::downgrade(self), at_work));
         }
     }
 }
 
-async fn run<K, V, R>(shared: Weak<Shared<K, V, R>>, at_work: AtWork)
+async fn run<K, V, R>(shared: Weak<Shared<K, V, R>>, mut at_work: AtWork)
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     R: Retention<V> + Send + Sync + 'static,
 {
-    let alarm = &at_work.0;
+    if catch_unwind(|| drop(sleep_until(Instant::now()))).is_err() {
+        // The runtime has no time, and there is no other way to know. Whoever comes next would find out
+        // the same.
+        at_work.is_last = true;
+        return;
+    }
+    let alarm = &at_work.alarm;
     loop {
         let Some(cache) = shared.upgrade() else {
             return;
@@ -120,6 +138,8 @@ impl Default for Alarm {
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        self.0.at.store(NOBODY, Ordering::Release);
+        if !self.is_last {
+            self.alarm.at.store(NOBODY, Ordering::Release);
+        }
     }
 }

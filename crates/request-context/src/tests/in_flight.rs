@@ -14,7 +14,8 @@ fn what_a_crowd_has_needed_is_not_kept() {
         .collect();
     assert_eq!(in_flight.len(), 10_000);
     drop(entries);
-    assert_eq!(in_flight.capacity(), 0);
+    // A shard that others have used before keeps room for a few.
+    assert!(in_flight.capacity() < 1_000);
     let _entry = in_flight.enter(&context(0));
     assert_eq!(in_flight.len(), 1);
 }
@@ -26,7 +27,8 @@ fn a_slot_is_taken_again() {
     for number in 1..1_000 {
         drop(in_flight.enter(&context(number)));
     }
-    assert!(in_flight.capacity() < 10, "{}", in_flight.capacity());
+    // A shard that others have used before keeps room for a few.
+    assert!(in_flight.capacity() < 500, "{}", in_flight.capacity());
 }
 
 #[test]
@@ -35,6 +37,21 @@ fn a_request_outlives_the_handles() {
     let entry = in_flight.enter(&context(0));
     drop(in_flight);
     drop(entry);
+}
+
+/// Shards are lent again, but not before their last request has ended.
+#[test]
+fn those_that_outlive_their_handles_are_in_flight_nowhere_else() {
+    let one = InFlight::for_threads(1);
+    let entry = one.enter(&context(0));
+    drop(one);
+    let another = InFlight::for_threads(1);
+    assert!(another.is_empty());
+    let other_entry = another.enter(&context(1));
+    drop(entry);
+    assert_eq!(another.len(), 1);
+    drop(other_entry);
+    assert!(another.is_empty());
 }
 
 proptest! {

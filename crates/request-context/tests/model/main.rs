@@ -14,6 +14,7 @@ use std::sync::{
 
 use in_flight::InFlight;
 use shuttle::{sync::mpsc::channel, thread};
+use sync::PUT;
 use tokio::time::Instant;
 
 const ITERATIONS: usize = 5_000;
@@ -156,6 +157,35 @@ fn those_who_ask_at_once_do_not_wait_for_each_other_for_ever() {
                 })
                 .collect();
             threads.into_iter().for_each(|it| it.join().unwrap());
+        },
+        ITERATIONS,
+    );
+}
+
+/// Whoever is the last to go, a handle or a request.
+#[test]
+fn each_shard_is_lent_again_once_when_nobody_uses_it() {
+    shuttle::check_random(
+        || {
+            PUT.with_borrow_mut(Vec::clear);
+            let in_flight = InFlight::for_threads(2);
+            let threads: Vec<_> = (0..3)
+                .map(|_| {
+                    let in_flight = in_flight.clone();
+                    thread::spawn(move || {
+                        let entry = in_flight.enter(&RequestContext::new());
+                        drop(in_flight);
+                        thread::yield_now();
+                        assert!(PUT.with_borrow(Vec::len) < 2, "one is in use");
+                        drop(entry);
+                    })
+                })
+                .collect();
+            drop(in_flight);
+            threads.into_iter().for_each(|it| it.join().unwrap());
+            let put = PUT.take();
+            assert_eq!(put.len(), 2);
+            assert_ne!(put[0], put[1]);
         },
         ITERATIONS,
     );

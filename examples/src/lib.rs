@@ -3,6 +3,7 @@
 
 pub mod counter;
 pub mod kv;
+pub mod program;
 pub mod trial;
 
 #[allow(missing_docs, clippy::all, clippy::use_self)]

@@ -1,7 +1,11 @@
 //! The programs of the patterns, each started with several inputs: what they print, what they complain of,
 //! and how they end.
 
+mod background_tasks;
 mod bounded_batch;
+mod graceful_shutdown;
 mod one_crate;
 mod program;
+mod resource_guard;
 mod stream_processing;
+mod task_group;

@@ -3,6 +3,7 @@
 
 pub mod counter;
 pub mod kv;
+pub mod line_server;
 pub mod program;
 pub mod trial;
 

@@ -3,9 +3,11 @@
 
 mod background_tasks;
 mod bounded_batch;
+mod connection_pool;
 mod graceful_shutdown;
 mod one_crate;
 mod program;
+mod request_context;
 mod resource_guard;
 mod stream_processing;
 mod task_group;

@@ -2,6 +2,7 @@
 //! that is put through a lot.
 
 pub mod counter;
+pub mod greeter;
 pub mod kv;
 pub mod line_server;
 pub mod program;

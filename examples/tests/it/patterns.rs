@@ -3,11 +3,15 @@
 
 mod background_tasks;
 mod bounded_batch;
+mod cache;
+mod circuit_breaker;
 mod connection_pool;
 mod graceful_shutdown;
 mod one_crate;
 mod program;
 mod request_context;
 mod resource_guard;
+mod retry;
+mod stack_by_hand;
 mod stream_processing;
 mod task_group;

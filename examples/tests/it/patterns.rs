@@ -9,6 +9,7 @@ mod connection_pool;
 mod graceful_shutdown;
 mod one_crate;
 mod program;
+mod readme;
 mod request_context;
 mod resource_guard;
 mod retry;

@@ -6,6 +6,7 @@ mod bounded_batch;
 mod cache;
 mod circuit_breaker;
 mod connection_pool;
+mod facade;
 mod graceful_shutdown;
 mod one_crate;
 mod program;

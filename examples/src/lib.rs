@@ -2,7 +2,10 @@
 //! that is put through a lot.
 
 pub mod counter;
+pub mod greeter;
 pub mod kv;
+pub mod line_server;
+pub mod program;
 pub mod trial;
 
 #[allow(missing_docs, clippy::all, clippy::use_self)]

@@ -170,6 +170,11 @@ const TABLE: &[Row] = &[
         others: Any,
     },
     Row {
+        name: "mainstay-examples-testing",
+        ours: Any,
+        others: Any,
+    },
+    Row {
         name: "mainstay-benches",
         ours: Any,
         others: Any,
@@ -182,10 +187,11 @@ const TABLE: &[Row] = &[
 ];
 
 /// Those that stand above the leaves, and the one below.
-const NOT_LEAVES: [&str; 5] = [
+const NOT_LEAVES: [&str; 6] = [
     "mainstay",
     "mainstay-benches",
     "mainstay-examples",
+    "mainstay-examples-testing",
     "mainstay-striped",
     "xtask",
 ];
@@ -247,7 +253,10 @@ fn every_crate_is_named_for_its_folder() {
         let name = match folder.as_str() {
             "crates/mainstay" => "mainstay".to_owned(),
             "crates/xtask" => "xtask".to_owned(),
-            folder => format!("mainstay-{}", folder.trim_start_matches("crates/")),
+            folder => {
+                let path = folder.trim_start_matches("crates/");
+                format!("mainstay-{}", path.replace('/', "-"))
+            }
         };
         if package.name.as_str() != name {
             faults.push(format!("{folder} is package {}, not {name}", package.name));

@@ -72,6 +72,13 @@ impl<'p, C: Connection, L: Lending<C>> Lease<'p, C, L> {
         self.report(Condition::Unfit);
     }
 
+    /// Says that the connection has been of use, though it may have ended since: then its end is no
+    /// [failure to make it](crate::ShortLived). For one that takes leave with its last answer; of one
+    /// that is given back and is not broken it is known anyway.
+    pub fn mark_useful(&self) {
+        self.desk.enter(|book, fx| book.attest(self.note, fx));
+    }
+
     fn report(&self, condition: Condition) {
         let now = Instant::now();
         self.desk

@@ -4,8 +4,8 @@
 //! and remembered in a cache, and a host may have retries and a circuit. HTTP/1.1 and HTTP/2 by ALPN, over
 //! hyper and rustls.
 //!
-//! **A request is sent twice only if nothing of it was sent before, or if it may be sent twice and the
-//! client was [told to](Http::with_retries).**
+//! **A request is sent twice only if nothing of it was sent before, if the server says that it did not
+//! look at it, or if it may be sent twice and the client was [told to](Http::with_retries).**
 //!
 //! ```no_run
 //! use mainstay::http::{Error, Http};

@@ -83,6 +83,16 @@ pub(crate) const ALL: &[Peer] = &[
         feature: "mainstay-conn-pool/peers",
         build: |_| Ok(()),
     },
+    Peer {
+        needs: Software {
+            name: "nginx",
+            programs: &["nginx"],
+            folders: &[],
+            packages: &["nginx"],
+        },
+        feature: "mainstay/peers",
+        build: |_| Ok(()),
+    },
 ];
 
 const PYTHON: Software = Software {

@@ -177,6 +177,12 @@ impl<R: Lend> Book<R> {
         self.break_down(id, now, fx);
     }
 
+    /// The one who has a connection says that it was of use.
+    pub(crate) fn attest(&mut self, note: u32, fx: &mut Effects<R>) {
+        let id = self.notes[note].slot;
+        self.prove(id, fx);
+    }
+
     /// A lease ends, and its connection is the pool's no more.
     pub(crate) fn detach(&mut self, note: u32, fx: &mut Effects<R>) {
         let id = self.notes.remove(note).slot;

@@ -348,3 +348,18 @@ async fn one_that_is_unfit_is_not_lent_again_and_is_no_sign_of_trouble() {
     }
     assert_eq!(pool.snapshot().failed, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_ends_with_its_last_answer_was_made_all_the_same() {
+    let backend = Backend::default();
+    backend.state().connect_for = ms(1);
+    let pool = shared(&backend, Limits::new(n(1)), 2, Times::new());
+    for id in 0..5 {
+        let lease = pool.acquire().await.unwrap();
+        assert_eq!(lease.id, id);
+        sleep(ms(10)).await;
+        backend.crash();
+        lease.mark_useful();
+    }
+    assert_eq!(pool.snapshot().failed, 0);
+}

@@ -128,6 +128,10 @@ impl Client {
 /// As long as tokio's timers go.
 const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
+/// A server that takes leave of its connections may do so of several in a row that are overcrowded; one
+/// that refuses more often is not well.
+const REFUSALS: u32 = 10;
+
 type Answer = http::Response<Body>;
 
 impl Shared {
@@ -190,16 +194,27 @@ impl Shared {
         answer
     }
 
-    /// Sends it over a connection, and over another only if nothing of it left through the first.
+    /// Sends it over a connection, and over another only if nothing of it left through the first, or the
+    /// server did not look at it.
     async fn exchanged(&self, mut draft: Draft) -> Result<Answer, Error> {
+        let mut refusals = 0;
         loop {
             let lease = self.pool.acquire_for(draft.target.clone()).await;
             let lent = Lent::new(lease.map_err(Error::NoConnection)?.into_owned());
-            let headers = std::mem::take(&mut draft.headers);
+            let headers = match lent.is_http2() {
+                true => draft.headers.clone(),
+                false => std::mem::take(&mut draft.headers),
+            };
             let request = draft.request(headers, lent.is_http2());
             match lent.send(request).await {
                 Ok(response) => return Ok(response.map(|body| Body::new(body, lent))),
-                Err(Failure::Sent(error)) => return Err(Error::Failed(error)),
+                Err(Failure::Refused(_)) if refusals < REFUSALS => {
+                    refusals += 1;
+                    lent.retire();
+                }
+                Err(Failure::Sent(error) | Failure::Refused(error)) => {
+                    return Err(Error::Failed(error));
+                }
                 Err(Failure::NotSent(request)) => {
                     // The server may have closed it while nobody looked. Where it closes all of them at
                     // once, the pool soon says so instead of making more.

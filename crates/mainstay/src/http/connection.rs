@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::num::NonZeroU32;
 use std::ops::Deref;
@@ -35,6 +36,8 @@ enum Sender {
 pub(crate) enum Failure {
     /// Nothing of it was sent.
     NotSent(Box<Request>),
+    /// The server says that it did not look at it (HTTP/2).
+    Refused(hyper::Error),
     /// It may have been.
     Sent(hyper::Error),
 }
@@ -98,7 +101,10 @@ impl Conn {
             .await
             .map_err(|mut error| match error.take_message() {
                 Some(request) => Failure::NotSent(Box::new(request)),
-                None => Failure::Sent(error.into_error()),
+                None => match error.into_error() {
+                    error if is_refusal(&error) => Failure::Refused(error),
+                    error => Failure::Sent(error),
+                },
             })
     }
 
@@ -150,7 +156,10 @@ impl Lent {
 
     /// All went well.
     pub(crate) fn give_back(mut self) {
-        self.0 = None;
+        if let Some(lease) = self.0.take() {
+            // It may have taken leave with this answer.
+            lease.mark_useful();
+        }
     }
 
     /// Nobody else is to get it.
@@ -180,6 +189,16 @@ impl Drop for Lent {
             lease.mark_unfit();
         }
     }
+}
+
+/// A stream that was refused, or is above the last one that the other side looked at when it took leave
+/// (RFC 9113, sections 8.7 and 6.8).
+fn is_refusal(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(<dyn Error>::downcast_ref);
+    source.is_some_and(|error: &h2::Error| {
+        let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (is_refused || error.is_go_away())
+    })
 }
 
 fn lock(sender: &Mutex<Option<Sender>>) -> MutexGuard<'_, Option<Sender>> {

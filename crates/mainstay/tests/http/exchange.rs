@@ -212,3 +212,40 @@ async fn a_name_is_looked_up_once() {
     assert!(server.seen.peak() > 1);
     assert_eq!(names.0.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn what_was_known_of_a_name_bridges_an_outage_of_the_resolver() {
+    let server = Server::http(async |_| {
+        let mut answer = text("hello");
+        let close = "close".parse().unwrap();
+        answer.headers_mut().insert("connection", close);
+        answer
+    })
+    .await;
+    let names = Loopback::default();
+    let client = Http::new().with_resolver(names.clone()).client();
+    let url = format!("http://shop.test:{}/", server.address.port());
+    let ask = async || client.get(&url).send().await?.text().await;
+    let pass = async |time| {
+        tokio::time::pause();
+        tokio::time::advance(time).await;
+        tokio::time::resume();
+    };
+    for _ in 0..3 {
+        assert_eq!(ask().await.unwrap(), "hello");
+    }
+    assert_eq!(
+        (server.seen.accepted(), names.0.load(Ordering::SeqCst)),
+        (3, 1)
+    );
+
+    names.1.store(true, Ordering::SeqCst);
+    pass(ms(301_000)).await;
+    assert_eq!(ask().await.unwrap(), "hello");
+    assert_eq!(names.0.load(Ordering::SeqCst), 2);
+    pass(ms(3_600_000)).await;
+    let error = ask().await.unwrap_err();
+    assert!(matches!(error, Error::NoConnection(_)), "{error:?}");
+    let cause = error.source().and_then(std::error::Error::source);
+    assert_eq!(cause.unwrap().to_string(), "no answer");
+}

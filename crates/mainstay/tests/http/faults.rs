@@ -330,6 +330,32 @@ async fn a_dropped_stream_of_http2_costs_nothing_else() {
     assert_eq!(server.seen.accepted(), 1);
 }
 
+/// Connections take leave all the time, while others are asking.
+#[tokio::test]
+async fn what_a_server_of_http2_did_not_look_at_is_sent_again() {
+    let (server, http) = Server::https(&["h2"], async |request| {
+        sleep(ms(5)).await;
+        text(request.uri().path().to_owned())
+    })
+    .await;
+    let client = http.client();
+    server.seen.leave_after(ms(8));
+    let callers = (0..4).map(async |caller| {
+        for nth in 0..30 {
+            let path = format!("/{caller}/{nth}");
+            let request = client.post(&server.url(&path)).body("once");
+            assert_eq!(request.send().await.unwrap().text().await.unwrap(), path);
+        }
+    });
+    futures_util::future::join_all(callers).await;
+    assert!(server.seen.accepted() > 1);
+    let mut seen = server.seen.requests();
+    assert_eq!(seen.len(), 120);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 120, "sent twice");
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_told_with_its_cause() {
     let server = Server::http(async |_| text("hello")).await;

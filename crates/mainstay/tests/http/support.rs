@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub(crate) struct Seen {
     accepted: AtomicU32,
     live: AtomicU32,
     peak: AtomicU32,
+    /// After so many milliseconds a connection of HTTP/2 takes leave; never if that is zero.
+    leave_after: AtomicU32,
     /// Methods and paths, in the order in which they came.
     requests: Mutex<Vec<String>>,
 }
@@ -163,6 +165,11 @@ impl Seen {
         self.peak.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn leave_after(&self, time: Duration) {
+        self.leave_after
+            .store(time.as_millis() as u32, Ordering::SeqCst);
+    }
+
     pub(crate) fn saw(&self, request: String) {
         self.requests.lock().unwrap().push(request);
     }
@@ -184,6 +191,7 @@ where
     H: Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
+    let leave_after = seen.leave_after.load(Ordering::SeqCst);
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let handle = handle.clone();
         let (head, body) = request.into_parts();
@@ -197,7 +205,13 @@ where
     let stream = TokioIo::new(stream);
     if is_http2 {
         let server = http2::Builder::new(TokioExecutor::new());
-        drop(server.serve_connection(stream, service).await);
+        let mut serving = std::pin::pin!(server.serve_connection(stream, service));
+        if leave_after > 0
+            && let Err(_) = tokio::time::timeout(ms(leave_after.into()), serving.as_mut()).await
+        {
+            serving.as_mut().graceful_shutdown();
+        }
+        drop(serving.await);
     } else {
         drop(
             http1::Builder::new()
@@ -236,14 +250,20 @@ pub(crate) async fn read(stream: &mut TcpStream, seen: &Seen) -> Option<String> 
     Some(head)
 }
 
-/// Every name is this machine, which is looked up as often as it counts.
+/// Every name is this machine, which is looked up as often as it counts; or there is an outage.
 #[derive(Clone, Default)]
-pub(crate) struct Loopback(pub(crate) Arc<AtomicU32>);
+pub(crate) struct Loopback(pub(crate) Arc<AtomicU32>, pub(crate) Arc<AtomicBool>);
 
 impl Resolve for Loopback {
     fn resolve(&self, _: String) -> Resolving {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async { Ok(vec!["127.0.0.1".parse().unwrap()]) })
+        let is_out = self.1.load(Ordering::SeqCst);
+        Box::pin(async move {
+            match is_out {
+                true => Err(std::io::Error::other("no answer")),
+                false => Ok(vec!["127.0.0.1".parse().unwrap()]),
+            }
+        })
     }
 }
 

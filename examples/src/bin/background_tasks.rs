@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use mainstay_examples::program::{self, BoxError};
-use mainstay_tasks::Tasks;
+use mainstay_tasks::{Period, Tasks};
 use tokio::time::sleep;
 
 /// Runs background tasks for a while.
@@ -31,7 +31,7 @@ struct Arguments {
     stubborn: bool,
     /// NAME=MILLISECONDS, the period of each.
     #[arg(value_parser = periodic)]
-    tasks: Vec<(String, Duration)>,
+    tasks: Vec<(String, Period)>,
 }
 
 #[tokio::main]
@@ -85,10 +85,8 @@ async fn run(arguments: Arguments) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn periodic(text: &str) -> Result<(String, Duration), BoxError> {
+fn periodic(text: &str) -> Result<(String, Period), BoxError> {
     let (name, period) = text.split_once('=').ok_or("expected NAME=MILLISECONDS")?;
-    match period.parse()? {
-        0 => Err("a period is longer than zero".into()),
-        period => Ok((name.into(), Duration::from_millis(period))),
-    }
+    let period = Duration::from_millis(period.parse()?);
+    Ok((name.into(), Period::new(period)?))
 }

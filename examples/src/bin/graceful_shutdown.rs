@@ -17,7 +17,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use clap::Parser;
 use mainstay_examples::program::{self, BoxError};
-use mainstay_tasks::{Phase, Shutdown};
+use mainstay_tasks::{Period, Phase, Shutdown};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
@@ -67,7 +67,11 @@ async fn run(arguments: Arguments) -> Result<(), BoxError> {
     })?;
 
     let tasks = shutdown.at(Phase::StopTasks);
-    tasks.start_periodic("statistics", Duration::from_millis(20), async || Ok(()))?;
+    tasks.start_periodic(
+        "statistics",
+        Period::new(Duration::from_millis(20))?,
+        async || Ok(()),
+    )?;
     if arguments.stubborn {
         tasks.start("stubborn", async |_| pending().await)?;
     }

@@ -49,7 +49,7 @@ async fn there_are_no_two_tasks_of_one_name_and_no_period_of_zero() {
         "task \"a\" is not started: one of this name is alive"
     );
     let told = refused(PROGRAM, &["a=0"]).await;
-    assert!(told.contains("a period is longer than zero"), "{told}");
+    assert!(told.contains("a period must not be zero"), "{told}");
 }
 
 fn runs(printed: &str, name: &str) -> u64 {

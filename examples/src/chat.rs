@@ -19,6 +19,9 @@ pub const QUIT: &str = "/quit";
 /// How many answers wait for a client that does not read. When they do, nothing more is read of it.
 const ANSWERS: usize = 4;
 
+/// How long a client may take to notice that the chat has ended.
+const HEARS_OUT: Duration = Duration::from_secs(1);
+
 /// Says everything back; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Echo {
@@ -56,7 +59,7 @@ impl Client {
     /// Until it quits or is silent for too long.
     async fn talk(
         &self,
-        mut said: Streaming<Said>,
+        said: &mut Streaming<Said>,
         answers: &mpsc::Sender<Result<Heard, Status>>,
         idle: Duration,
     ) -> Result<(), Status> {
@@ -97,10 +100,11 @@ impl Chat for Echo {
     ) -> Result<Response<Self::TalkStream>, Status> {
         let client = Client::new(Arc::clone(&self.present));
         let (answers, heard) = mpsc::channel(ANSWERS);
+        let mut said = request.into_inner();
         let Self { idle, total, .. } = *self;
         tokio::spawn(async move {
             let ended = tokio::select! {
-                ended = client.talk(request.into_inner(), &answers, idle) => ended,
+                ended = client.talk(&mut said, &answers, idle) => ended,
                 // Whatever it waits for: a client that does not read either.
                 () = sleep(total) => {
                     Err(Status::deadline_exceeded(format!("chat ended: it has lasted {total:?}")))
@@ -112,6 +116,10 @@ impl Chat for Echo {
                 // The client may not read; it is not waited for.
                 let _ = timeout(idle, answers.send(Err(status))).await;
             }
+            drop(answers);
+            // Who is still speaking would be reset, and that overtakes what ended the chat.
+            let rest = async { while let Ok(Some(_)) = said.message().await {} };
+            let _ = timeout(HEARS_OUT, rest).await;
         });
         Ok(Response::new(ReceiverStream::new(heard)))
     }

@@ -1,6 +1,5 @@
 //! pyvider-rpcplugin, both sides. Its host cannot use our plugin over a unix socket, as it puts the
-//! socket's path into `:authority`, which is none; nor with AutoMTLS, as its certificate is not for
-//! `localhost`.
+//! socket's path into `:authority`, which is none.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,19 +15,22 @@ use crate::wait::soon;
 
 #[tokio::test]
 async fn a_python_host_puts_and_gets_over_tcp() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut host = Command::new(python());
-    host.arg(script("kv_host.py"))
-        .args(["key", "a value", env!("CARGO_BIN_EXE_kv_plugin"), "--tcp"])
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("TMPDIR", dir.path())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = soon("the host ends", host.output()).await.unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    assert_eq!(output.stdout, b"a value\n", "{stderr}");
-    assert_eq!(started_with(dir.path()), [0; 0], "{stderr}");
+    for auto_mtls in ["no", "yes"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut host = Command::new(python());
+        host.arg(script("kv_host.py"))
+            .args(["key", "a value", env!("CARGO_BIN_EXE_kv_plugin"), "--tcp"])
+            .env("AUTO_MTLS", auto_mtls)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("TMPDIR", dir.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = soon("the host ends", host.output()).await.unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{auto_mtls}: {stderr}");
+        assert_eq!(output.stdout, b"a value\n", "{auto_mtls}: {stderr}");
+        assert_eq!(started_with(dir.path()), [0; 0], "{auto_mtls}: {stderr}");
+    }
 }
 
 /// With AutoMTLS it shows its certificate, which is checked, and does not look at ours.

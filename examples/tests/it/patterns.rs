@@ -8,6 +8,7 @@ mod circuit_breaker;
 mod connection_pool;
 mod facade;
 mod graceful_shutdown;
+mod http_client;
 mod one_crate;
 mod program;
 mod readme;

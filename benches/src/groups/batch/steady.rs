@@ -78,6 +78,10 @@ pub fn print() {
         println!("\n{tasks} tasks, {workers} workers, batches of up to 100, {FOR:?}\n");
         println!("| | an item, ns | mean batch | p50 us | p99 us | longest us |");
         println!("|---|---|---|---|---|---|");
+        #[cfg_attr(
+            not(feature = "peers"),
+            expect(unused_mut, reason = "only peers are added")
+        )]
         let mut rows: Vec<Run> = ours::steady();
         #[cfg(feature = "peers")]
         rows.extend(super::peers::steady());

@@ -64,6 +64,10 @@ pub fn print() {
 }
 
 fn rows() -> Vec<fn(usize) -> Waits> {
+    #[cfg_attr(
+        not(feature = "peers"),
+        expect(unused_mut, reason = "only peers are added")
+    )]
     let mut rows: Vec<fn(usize) -> Waits> = vec![
         |workers| measure("semaphore and vector", floor, workers),
         |workers| measure("mainstay", ours::whole, workers),

@@ -2,8 +2,8 @@ use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use mainstay_circuit_breaker::{CircuitBreakerLayer, ConsecutiveFailures, OpenTime, Rules};
-use mainstay_retry_backoff::{ConstantBackoff, EveryError, Plan, RetryLayer};
+use mainstay_circuit_breaker::{CircuitBreakerLayer, ConsecutiveFailures, Open, OpenTime, Rules};
+use mainstay_retry_backoff::{ConstantBackoff, Outcome, Plan, RetryLayer};
 use mainstay_ttl_cache::{CacheLayer, Limits, Ttl, TtlCache};
 use tower::{Service, ServiceBuilder};
 
@@ -32,7 +32,16 @@ where
         .layer(CacheLayer::new(cache, |name: &String| {
             Some(Cow::Borrowed(name.as_str()))
         }))
-        .layer(RetryLayer::new(plan, EveryError))
+        .layer(RetryLayer::new(plan, judge))
         .layer(CircuitBreakerLayer::new(rules))
         .service(records))
+}
+
+/// A refusal of the circuit is not tried again.
+fn judge(result: &Result<String, BoxError>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Success,
+        Err(error) if error.is::<Open>() => Outcome::Fatal,
+        Err(_) => Outcome::transient(),
+    }
 }

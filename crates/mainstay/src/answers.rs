@@ -4,8 +4,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Response, StatusCode, Version, response};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, response};
 use mainstay_ttl_cache::{InvalidLimits, Keep, Limits, Name, Retention, Snapshot, Ttl, TtlCache};
+use tonic::Status;
 use tonic::body::Body;
 
 use crate::body::Whole;
@@ -50,6 +52,8 @@ pub(crate) struct Rule {
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     Whole(Arc<Copied>),
+    /// There is none, and not only for now.
+    Refused(Status),
     /// It is for the caller alone whose call it was.
     TooLarge,
 }
@@ -173,7 +177,10 @@ impl AnswerCache {
     /// Each part has its length before it, and each value its name: so no two requests have the same key,
     /// not even of clones whose keys are made of different metadata.
     pub(crate) fn key(&self, head: &Parts, message: &Whole) -> Bytes {
-        let path = head.uri.path().as_bytes();
+        let path = head.uri.path_and_query();
+        let path = path
+            .map_or(head.uri.path(), PathAndQuery::as_str)
+            .as_bytes();
         let mut key = Vec::with_capacity(64 + path.len() + message.len());
         push(&mut key, path);
         key.extend(self.key.len().to_le_bytes());
@@ -197,11 +204,26 @@ fn push(key: &mut Vec<u8>, part: &[u8]) {
     key.extend_from_slice(part);
 }
 
+/// Metadata that was read may hold all that was read with it.
+fn apart(metadata: &HeaderMap) -> HeaderMap {
+    let copied = |(name, value): (&HeaderName, &HeaderValue)| {
+        let mut copied = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+        copied.set_sensitive(value.is_sensitive());
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+        Some((name, copied))
+    };
+    let mut apart = HeaderMap::with_capacity(metadata.len());
+    for (name, value) in metadata.iter().filter_map(copied) {
+        apart.append(name, value);
+    }
+    apart
+}
+
 impl Copied {
     /// An answer that is kept by this rule, if there is one.
     pub(crate) fn new(
-        head: response::Parts,
-        message: Whole,
+        head: &response::Parts,
+        message: &Whole,
         rule: Option<&Rule>,
         key_size: usize,
     ) -> Self {
@@ -209,8 +231,9 @@ impl Copied {
         for chunk in message.chunks() {
             copied.extend_from_slice(chunk);
         }
-        let trailers = message.trailers;
-        let metadata = head.headers.iter().chain(trailers.iter().flatten());
+        let headers = apart(&head.headers);
+        let trailers = message.trailers.as_ref().map(apart);
+        let metadata = headers.iter().chain(trailers.iter().flatten());
         let metadata: usize = metadata
             .map(|(name, value)| name.as_str().len() + value.len())
             .sum();
@@ -224,7 +247,7 @@ impl Copied {
         Self {
             status: head.status,
             version: head.version,
-            headers: head.headers,
+            headers,
             message: copied.into(),
             trailers,
             keep,
@@ -245,7 +268,7 @@ impl Retention<Answer> for Retained {
     fn keep(&self, answer: &Answer) -> Option<Keep> {
         match answer {
             Answer::Whole(answer) => answer.keep.clone(),
-            Answer::TooLarge => None,
+            Answer::Refused(_) | Answer::TooLarge => None,
         }
     }
 }

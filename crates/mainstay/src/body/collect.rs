@@ -68,6 +68,15 @@ impl Whole {
         self.chunks().map(Bytes::len).sum()
     }
 
+    /// Whether it is one message as gRPC sends it, and nothing else: a flag, its length, and itself.
+    pub(crate) fn is_message(&self) -> bool {
+        let mut prefix = self.chunks().flatten().skip(1).take(4);
+        let length = prefix.try_fold(0_usize, |length, byte| {
+            Some(length.checked_mul(256)? + usize::from(*byte))
+        });
+        length.and_then(|it| it.checked_add(5)) == Some(self.len())
+    }
+
     pub(crate) fn into_body(self) -> Body {
         let then = self.trailers.map_or(Then::Nothing, Then::Trailers);
         Body::new(Held::<Body>::new(self.chunks, then))

@@ -121,6 +121,7 @@ where
     };
     match cache.store().get_or_load(&key, load).await {
         Ok(Answer::Whole(answer)) => Ok(answer.response()),
+        Ok(Answer::Refused(status)) => Err(status),
         Ok(Answer::TooLarge) => match take(&own) {
             Own::Answer(answer) => Ok(answer),
             Own::Call(service, request) => call::run(stack, service, request).await,
@@ -147,7 +148,10 @@ where
         return Err("a load that has begun begins again".into());
     };
     let hold = stack.hold;
-    let (mut head, body) = call::run(stack, service, request).await?.into_parts();
+    let (mut head, body) = match call::run(stack, service, request).await {
+        Ok(answer) => answer.into_parts(),
+        Err(status) => return refused(status),
+    };
     let mut message = match collect(body, hold).await {
         Collected::Whole(message) => message,
         Collected::More(body) => {
@@ -155,17 +159,28 @@ where
             *own.lock().unwrap_or_else(PoisonError::into_inner) = Own::Answer(answer);
             return Ok(Answer::TooLarge);
         }
-        Collected::Failed(status) => return Err(status.into()),
+        Collected::Failed(status) => return refused(status),
     };
     let told = status::told(&mut head.headers);
     let told = told.or_else(|| status::told(message.trailers.as_mut()?));
     let code = told.map_or(Code::Unknown, |it| it.code);
-    let rule = (code == Code::Ok).then_some(&*rule);
-    let copied = Copied::new(head, message, rule, key_size);
+    // One that is no message is a failure to its caller, whatever it says.
+    let is_good = code == Code::Ok && message.is_message();
+    let rule = is_good.then_some(&*rule);
+    let copied = Copied::new(&head, &message, rule, key_size);
     if FAILURES.contains(&code) {
         return Err(Failed(copied).into());
     }
     Ok(Answer::Whole(Arc::new(copied)))
+}
+
+/// What a load comes to that got no answer of the service's own.
+fn refused(status: Status) -> Result<Answer, BoxError> {
+    if FAILURES.contains(&status::code(status.code())) {
+        return Err(status.into());
+    }
+    // As a proxy says that this may not be seen.
+    Ok(Answer::Refused(status))
 }
 
 /// What all get who waited for a load that failed.

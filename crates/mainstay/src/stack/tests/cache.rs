@@ -411,3 +411,166 @@ async fn the_context_of_a_caller_is_not_that_of_the_load() {
     called.unwrap();
     assert_eq!(service.header(0, "x-request-id").unwrap(), "mine");
 }
+
+/// Answers what it is given, one after another.
+#[derive(Clone)]
+struct Given(Arc<Mutex<VecDeque<Response<Body>>>>);
+
+impl Given {
+    fn new(answers: impl IntoIterator<Item = Response<Body>>) -> Self {
+        Self(Arc::new(Mutex::new(answers.into_iter().collect())))
+    }
+}
+
+impl Service<Request<Body>> for Given {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<Response<Body>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        let answer = self.0.lock().unwrap().pop_front();
+        std::future::ready(Ok(answer.expect("there is one more")))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_answer_does_not_bridge_what_a_proxy_refuses() {
+    for (http, code) in [
+        (401, Code::Unauthenticated),
+        (403, Code::PermissionDenied),
+        (404, Code::Unimplemented),
+    ] {
+        let ttl = Ttl::new(FRESH).unwrap().with_stale_if_error(10 * FRESH);
+        let stack = stack().without_retries();
+        let stack = stack.with_cache(cache().with_method(GET, ttl)).unwrap();
+        let refused = Response::builder().status(http).body(Body::empty());
+        let stacked = stack.layer(Given::new([answer(Code::Ok), refused.unwrap()]));
+        call(&stacked, request(GET)).await.unwrap();
+        tokio::time::advance(2 * FRESH).await;
+        let refused = call(&stacked, request(GET)).await.unwrap_err();
+        assert_eq!(refused.code(), code);
+    }
+}
+
+/// It is known by then that it is none any more.
+#[tokio::test(start_paused = true)]
+async fn an_old_answer_is_gone_once_there_was_another() {
+    let ttl = Ttl::new(FRESH).unwrap().with_stale_if_error(10 * FRESH);
+    let stack = stack().without_retries();
+    let stack = stack.with_cache(cache().with_method(GET, ttl)).unwrap();
+    let service = Scripted::new([Code::Ok, Code::NotFound, Code::Unavailable].map(Does::Answers));
+    let stacked = stack.layer(service);
+    call(&stacked, request(GET)).await.unwrap();
+    tokio::time::advance(2 * FRESH).await;
+    for code in [Code::NotFound, Code::Unavailable] {
+        let gone = call(&stacked, request(GET)).await.unwrap_err();
+        assert_eq!(gone.code(), code);
+    }
+}
+
+/// A client takes it for a failure.
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_message_is_not_kept() {
+    let empty = || {
+        let mut response = Response::new(Body::empty());
+        let headers = response.headers_mut();
+        headers.insert("grpc-status", 0.into());
+        response
+    };
+    let stack = cached();
+    let stacked = stack.layer(Given::new([empty(), empty()]));
+    for _ in 0..2 {
+        let answer = stacked.clone().call(request(GET)).await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "0");
+    }
+    assert_eq!(stack.snapshot().cache.unwrap().entries, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_holds_no_buffer_that_it_came_in() {
+    struct Buffer {
+        bytes: &'static [u8],
+        _held: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            self.bytes
+        }
+    }
+
+    let buffer = Arc::new(());
+    let part = |bytes| {
+        let _held = Arc::clone(&buffer);
+        Bytes::from_owner(Buffer { bytes, _held })
+    };
+    let value = || http::HeaderValue::from_maybe_shared(part(b"blue")).unwrap();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", 0.into());
+    trailers.insert("x-colour", value());
+    let message = Full::new(part(b"\0\0\0\0\0"));
+    let body = message.with_trailers(async move { Some(Ok(trailers)) });
+    let mut response = Response::new(Body::new(body));
+    let headers = response.headers_mut();
+    headers.insert("x-colour", value());
+    let stack = cached();
+    let stacked = stack.layer(Given::new([response]));
+    for _ in 0..2 {
+        let answer = stacked.clone().call(request(GET)).await.unwrap();
+        assert_eq!(answer.headers()["x-colour"], "blue");
+        let answer = answer.into_body().collect().await.unwrap();
+        assert_eq!(answer.trailers().unwrap()["x-colour"], "blue");
+    }
+    assert_eq!(stack.snapshot().cache.unwrap().entries, 1);
+    assert_eq!(Arc::strong_count(&buffer), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_the_path_makes_a_difference() {
+    let service = Scripted::new([Does::Answers(Code::Ok)]);
+    let stacked = cached().layer(service.clone());
+    for of in ["a", "b"] {
+        let path = format!("{GET}?of={of}");
+        call(&stacked, request(&path)).await.unwrap();
+    }
+    assert_eq!(service.calls(), 2);
+}
+
+/// Whoever is left brings it to its end.
+#[tokio::test(start_paused = true)]
+async fn who_leaves_at_any_point_takes_nothing_from_who_waits() {
+    for within in [1, 5, 9] {
+        let service = Scripted::new([Does::After(ms(10), Code::Ok)]);
+        let stack = cached();
+        let stacked = stack.layer(service.clone());
+        let mut first = tokio_test::task::spawn(call(&stacked, request(GET)));
+        assert!(first.poll().is_pending());
+        let (_, waited) = tokio::join!(
+            async {
+                sleep(ms(within)).await;
+                drop(first);
+            },
+            call(&stacked, request_within(GET, "11m")),
+        );
+        waited.unwrap();
+        assert_eq!(service.calls(), 1);
+        assert_eq!(stack.snapshot().calls.in_flight, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_own_answer_that_nobody_takes_is_given_up() {
+    let service = Scripted::new([Does::After(ms(10), Code::Ok)]);
+    let stack = cached().with_answer_memory(4);
+    let stacked = stack.layer(service.clone());
+    let hurried = call(&stacked, request_within(GET, "5m"));
+    let (hurried, patient) = tokio::join!(hurried, call(&stacked, request(GET)));
+    assert_eq!(hurried.unwrap_err().code(), Code::DeadlineExceeded);
+    patient.unwrap();
+    let snapshot = stack.snapshot();
+    assert_eq!((snapshot.calls.in_flight, snapshot.calls.dropped), (0, 1));
+}

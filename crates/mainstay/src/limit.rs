@@ -87,18 +87,19 @@ impl ConcurrencyLimit {
         if let Ok(permit) = Arc::clone(&self.semaphore).try_acquire_owned() {
             return Ok(Slot { permit });
         }
-        let waiting = Arc::clone(&self.semaphore).acquire_owned();
-        match timeout(self.wait_within, waiting).await {
-            Ok(Ok(permit)) => Ok(Slot { permit }),
+        // A timer takes a millisecond at least.
+        if !self.wait_within.is_zero() {
+            let waiting = Arc::clone(&self.semaphore).acquire_owned();
             // It is never closed.
-            Ok(Err(_)) | Err(_) => {
-                self.refused.fetch_add(1, Relaxed);
-                Err(Full {
-                    max: self.max,
-                    waited: self.wait_within,
-                })
+            if let Ok(Ok(permit)) = timeout(self.wait_within, waiting).await {
+                return Ok(Slot { permit });
             }
         }
+        self.refused.fetch_add(1, Relaxed);
+        Err(Full {
+            max: self.max,
+            waited: self.wait_within,
+        })
     }
 }
 

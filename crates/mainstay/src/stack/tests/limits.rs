@@ -28,3 +28,11 @@ async fn a_stream_is_a_call_until_its_end() {
     drop(stream);
     call(&stacked, request(GET)).await.unwrap();
 }
+
+#[tokio::test]
+async fn who_may_not_wait_is_refused_at_once() {
+    let limit = ConcurrencyLimit::new(n(1)).with_wait_within(Duration::ZERO);
+    let _slot = limit.enter().await.unwrap();
+    let refused = futures_util::FutureExt::now_or_never(limit.enter());
+    assert!(refused.expect("it does not wait").is_err());
+}

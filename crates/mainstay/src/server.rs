@@ -112,7 +112,11 @@ impl<P> ServerStack<P> {
 
     /// Calls under way are [work](Shutdown::work) of this shutdown: its drain waits for them, streams until
     /// their end. Those that are not done when the time for the drain is over get UNAVAILABLE. What still
-    /// comes during the drain is served: it is for the server to accept nothing new.
+    /// comes during the drain is served: it is for the server to accept nothing new. A `Watch` of
+    /// `grpc.health.v1.Health`, which would not end, gets UNAVAILABLE when nothing new is accepted any more.
+    ///
+    /// A stream that its caller does not read is not asked for more either, and so holds up the drain; as it
+    /// holds its place in the limit, even after its deadline.
     pub fn with_shutdown(mut self, shutdown: Shutdown) -> Self {
         Arc::make_mut(&mut self.below).shutdown = Some(shutdown);
         self

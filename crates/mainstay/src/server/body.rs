@@ -45,10 +45,13 @@ where
         // First, since there may always be another frame.
         let frame = match call.poll_end(cx) {
             Poll::Ready(status) => Err(status),
-            Poll::Pending => ready!(call.poll(cx, |cx| Pin::new(body).poll_frame(cx))),
+            Poll::Pending => ready!(call.poll(cx, |cx| Pin::new(&mut *body).poll_frame(cx))),
         };
         let end = match frame {
-            Ok(Some(Ok(frame))) if frame.is_data() => return Poll::Ready(Some(Ok(frame))),
+            Ok(Some(Ok(frame))) if frame.is_data() => {
+                call.look_at(body);
+                return Poll::Ready(Some(Ok(frame)));
+            }
             Ok(Some(Ok(frame))) => match frame.into_trailers() {
                 Ok(mut trailers) => {
                     if let Some(outcome) = status::told(&mut trailers) {
@@ -64,7 +67,10 @@ where
         };
         // Of an answer that has told nothing to its end; no other is open by now.
         call.ended(Outcome::new(Code::Unknown, Cause::NoStatus));
-        this.0 = None;
+        if let Some((body, call)) = this.0.take() {
+            // Nobody is to be told any more: it has ended.
+            let _ = call.try_to(|| drop(body));
+        }
         Poll::Ready(end.map(|it| Ok(Frame::trailers(it))))
     }
 

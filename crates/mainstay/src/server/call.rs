@@ -21,11 +21,14 @@ use super::end::End;
 use super::panics::catch;
 use crate::counts::Counted;
 use crate::limit::Slot;
-use crate::outcome::{Cause, Outcome};
+use crate::outcome::{Cause, Code, Outcome};
 use crate::{refusal, status};
 
 /// Who asks whether the server is well is not to hear that it has much to do.
 const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// Nor does this call end of itself, and a server that waits for it does not either.
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// What a call has got so far; all of which it gives up when it is dropped.
 pub(super) struct Running {
@@ -45,17 +48,25 @@ where
     S::Error: Into<BoxError>,
     R: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    let mut call = Running::new(below);
+    let mut call = Running::new(below, request.uri().path());
     if let Err(status) = call.enter(request.uri().path()).await {
         return Ok(call.refuse(&status));
     }
     call.counted.attempt();
-    let answer = async {
+    let answer = async move {
         poll_fn(|cx| service.poll_ready(cx)).await?;
         service.call(request).await
     };
-    let mut answer = pin!(answer);
-    let answered = poll_fn(|cx| call.poll(cx, |cx| answer.as_mut().poll(cx))).await;
+    let mut answer = pin!(Some(answer));
+    let answered = poll_fn(|cx| {
+        call.poll(cx, |cx| match answer.as_mut().as_pin_mut() {
+            Some(answer) => answer.poll(cx),
+            None => Poll::Pending,
+        })
+    });
+    let answered = answered.await;
+    let dropped = call.try_to(|| answer.set(None));
+    let answered = answered.and_then(|it| dropped.map(|()| it));
     Ok(match answered {
         Ok(Ok(response)) => call.commit(response),
         Ok(Err(error)) => call.refuse(&Status::from_error(error.into())),
@@ -64,10 +75,11 @@ where
 }
 
 impl Running {
-    fn new(below: Arc<Below>) -> Self {
+    fn new(below: Arc<Below>, path: &str) -> Self {
         let now = Instant::now();
+        let shutdown = below.shutdown.as_ref();
         Self {
-            end: End::new(now, context::deadline(), below.shutdown.as_ref()),
+            end: End::new(now, context::deadline(), shutdown, path == WATCH),
             slot: None,
             counted: below.numbers.counts.begin(),
             below,
@@ -97,14 +109,20 @@ impl Running {
         cx: &mut Context<'_>,
         work: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, Status>> {
-        match catch(|| work(cx)) {
+        match self.try_to(|| work(cx)) {
             Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
             Ok(Poll::Pending) => self.poll_end(cx).map(Err),
-            Err(status) => {
-                self.below.numbers.panicked.fetch_add(1, Relaxed);
-                Poll::Ready(Err(status))
-            }
+            Err(status) => Poll::Ready(Err(status)),
         }
+    }
+
+    /// A piece of the service's work that is done at once, unless it panics.
+    pub(super) fn try_to<T>(&self, work: impl FnOnce() -> T) -> Result<T, Status> {
+        let done = catch(work);
+        if done.is_err() {
+            self.below.numbers.panicked.fetch_add(1, Relaxed);
+        }
+        done
     }
 
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
@@ -112,10 +130,14 @@ impl Running {
     }
 
     /// The caller has the answer from here on; how it ends is seen by the way.
-    fn commit<R>(mut self, mut response: Response<R>) -> Response<ServedBody<R>> {
+    fn commit<R>(mut self, mut response: Response<R>) -> Response<ServedBody<R>>
+    where
+        R: http_body::Body,
+    {
         if let Some(outcome) = status::told(response.headers_mut()) {
-            self.counted.end(outcome);
+            self.ended(outcome);
         }
+        self.look_at(response.body());
         response.map(|body| ServedBody::new(body, self))
     }
 
@@ -123,6 +145,13 @@ impl Running {
         self.told(status);
         let (head, ()) = status.clone().into_http::<()>().into_parts();
         Response::from_parts(head, ServedBody::empty())
+    }
+
+    /// Nobody asks a body for more that says that it is at its end.
+    pub(super) fn look_at(&mut self, body: &impl http_body::Body) {
+        if body.is_end_stream() {
+            self.ended(Outcome::new(Code::Unknown, Cause::NoStatus));
+        }
     }
 
     pub(super) fn told(&mut self, status: &Status) {

@@ -15,20 +15,25 @@ use crate::refusal;
 pub(super) struct End {
     began: Instant,
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Work of the shutdown, which waits for it to be dropped.
+    /// Mostly work of the shutdown, which waits for it to be dropped.
     overdue: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl End {
+    /// One that `lasts` for as long as its caller likes is no work: it ends when nothing new is accepted.
     pub(super) fn new(
         began: Instant,
         deadline: Option<Instant>,
         shutdown: Option<&Shutdown>,
+        lasts: bool,
     ) -> Self {
         Self {
             began,
             deadline: deadline.map(|it| Box::pin(sleep_until(it))),
             overdue: shutdown.map(|it| {
+                if lasts {
+                    return Box::pin(it.stopping().cancelled_owned()) as _;
+                }
                 let work = it.work();
                 Box::pin(async move { work.overdue().await }) as _
             }),

@@ -49,6 +49,19 @@ enum Does {
     PanicsAtOnce,
     PanicsLater,
     PanicsInItsStream,
+    /// After its answer.
+    PanicsWhenDropped,
+    /// After its last message.
+    PanicsWhenItsStreamIsDropped,
+}
+
+/// Panics when it is dropped.
+struct Grudge;
+
+impl Drop for Grudge {
+    fn drop(&mut self) {
+        panic!("out of patience");
+    }
 }
 
 use Does::*;
@@ -124,6 +137,18 @@ async fn run(does: Does, ids: Arc<Mutex<Vec<String>>>) -> Result<Response<Body>,
             0 => data(),
             _ => panic!("out of messages"),
         })),
+        PanicsWhenDropped => {
+            let _grudge = Grudge;
+            sleep(ms(1)).await;
+            whole
+        }
+        PanicsWhenItsStreamIsDropped => {
+            let grudge = Grudge;
+            let frames = stream::iter([data(), Ok(Frame::trailers(ok()))]);
+            streamed(frames.inspect(move |_| {
+                let _ = &grudge;
+            }))
+        }
     })
 }
 
@@ -463,4 +488,66 @@ async fn within_a_server_of_tonics_the_deadline_is_told_as_what_it_is() {
     drop(client);
     connection.await.unwrap().unwrap();
     server.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_what_is_dropped_goes_no_further_either() {
+    for (does, code) in [
+        (PanicsWhenDropped, Code::Internal),
+        (PanicsWhenItsStreamIsDropped, Code::Ok),
+    ] {
+        let stack = ServerStack::new();
+        let status = call(&stack.layer(kv(does)), request(GET)).await.1;
+        assert_eq!(status.code(), code, "{does:?}");
+        let snapshot = stack.snapshot();
+        assert_eq!((snapshot.panicked, snapshot.calls.in_flight), (1, 0));
+    }
+}
+
+/// Or a server that ends would wait for those who watch it, and they for its end.
+#[tokio::test(start_paused = true)]
+async fn the_drain_does_not_wait_for_who_watches_the_health() {
+    let shutdown = Shutdown::new();
+    let stack = ServerStack::new().with_shutdown(shutdown.clone());
+    let watch = stack.layer(kv(Streams(ms(100))));
+    let watch = watch.oneshot(request("/grpc.health.v1.Health/Watch"));
+    let watch = watch.await.unwrap();
+    let begun = Instant::now();
+    shutdown.begin();
+    let (report, _) = tokio::join!(shutdown.run(), watch.into_body().collect());
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_reads_holds_its_place_until_it_is_dropped() {
+    let stack = ServerStack::new().with_concurrency_limit(one_at_a_time());
+    let served = stack.layer(kv(Streams(ms(10))));
+    let unread = served.clone().oneshot(within("100m")).await.unwrap();
+    sleep(ms(200)).await;
+    assert_eq!(stack.snapshot().limit.unwrap().in_use, 1);
+    drop(unread);
+    assert_eq!(stack.snapshot().limit.unwrap().in_use, 0);
+}
+
+/// As an answer that is none of gRPC's.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_ends_and_says_nothing_has_failed() {
+    for frames in 0..2 {
+        let silent = tower::service_fn(move |_: Request<Body>| async move {
+            let body = Full::new(Bytes::from_static(&MESSAGE[..5 * frames]));
+            Ok::<_, Infallible>(Response::new(body))
+        });
+        let stack = ServerStack::new();
+        let response = stack.layer(silent).oneshot(request(GET)).await.unwrap();
+        let mut body = response.into_body();
+        for _ in 0..frames {
+            assert!(body.frame().await.unwrap().unwrap().is_data());
+        }
+        // Then a server reads no more of it.
+        assert!(body.is_end_stream());
+        drop(body);
+        let calls = stack.snapshot().calls;
+        assert_eq!((calls.failed, calls.dropped), (1, 0));
+    }
 }

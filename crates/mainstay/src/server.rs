@@ -75,7 +75,7 @@ struct Below {
 pub struct ServerSnapshot {
     /// What the calls came to; attempts are those that got to the service.
     pub calls: Calls,
-    /// How many of them ended because the service panicked.
+    /// In how many of them the service panicked; also if they had ended by then.
     pub panicked: u64,
     /// The limit of calls at a time, if there is one.
     pub limit: Option<LimitSnapshot>,

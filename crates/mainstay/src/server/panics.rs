@@ -13,6 +13,10 @@ pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Status> {
         let context = RequestContext::current();
         let method = context.as_ref().map(RequestContext::path);
         tracing::error!(method, panic = text(&*payload), "the service panicked");
+        if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            // It would go on like this.
+            std::mem::forget(worse);
+        }
         Status::internal("the service panicked")
     })
 }

@@ -48,6 +48,8 @@ enum Does {
     Fails,
     PanicsAtOnce,
     PanicsLater,
+    /// With what panics, too.
+    PanicsTwice,
     PanicsInItsStream,
     /// After its answer.
     PanicsWhenDropped,
@@ -133,6 +135,7 @@ async fn run(does: Does, ids: Arc<Mutex<Vec<String>>>) -> Result<Response<Body>,
             sleep(ms(1)).await;
             panic!("out of ideas")
         }
+        PanicsTwice => std::panic::panic_any(Grudge),
         PanicsInItsStream => streamed(stream::iter(0..).map(|it| match it {
             0 => data(),
             _ => panic!("out of messages"),
@@ -493,6 +496,7 @@ async fn within_a_server_of_tonics_the_deadline_is_told_as_what_it_is() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_what_is_dropped_goes_no_further_either() {
     for (does, code) in [
+        (PanicsTwice, Code::Internal),
         (PanicsWhenDropped, Code::Internal),
         (PanicsWhenItsStreamIsDropped, Code::Ok),
     ] {

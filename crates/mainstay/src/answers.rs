@@ -26,8 +26,9 @@ use crate::by_name::ByName;
 /// DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE or DATA_LOSS, an old answer is
 /// given if its [`Ttl`] says so; any other status is an answer, which all get who waited for it.
 ///
-/// Several calls for one answer wait for one load, each until its own deadline. The load has the stack's time
-/// for a call, and the metadata of the call that began it; a panic in it is INTERNAL to all of them.
+/// Several calls for one answer wait for one load, each until its own deadline. The load has the stack's
+/// [time for a call](crate::Stack::with_timeout), also if a caller has more, and the metadata of the call that
+/// began it; a panic in it is INTERNAL to all of them.
 ///
 /// # Clone
 /// Clones share the answers. So stacks around services that answer differently need a cache each.

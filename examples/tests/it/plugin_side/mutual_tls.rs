@@ -115,7 +115,6 @@ async fn a_host_whose_certificate_is_not_good_for_it_is_refused_and_stderr_says_
         ("CertificateExpired", |params| {
             params.not_before = date_time_ymd(4000, 1, 1)
         }),
-        ("BadCertificate", |params| params.subject_alt_names.clear()),
         ("UnsupportedCertificate", |params| {
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         }),
@@ -132,6 +131,21 @@ async fn a_host_whose_certificate_is_not_good_for_it_is_refused_and_stderr_says_
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.starts_with("the host will be refused: "), "{stderr}");
     }
+}
+
+/// It is told by its certificate; hosts in Python show one without.
+#[tokio::test]
+async fn a_host_needs_no_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Identity::with(&PKCS_ECDSA_P256_SHA256, |params| {
+        params.subject_alt_names.clear();
+    });
+    let plugin = ByHand::start(plugin_of(&host, dir.path())).await;
+    for version in VERSIONS {
+        serves(&plugin, &host, version).await;
+    }
+    plugin.signal(Signal::TERM);
+    assert!(plugin.ended(SOON).await.status.success());
 }
 
 #[tokio::test]

@@ -19,7 +19,13 @@ fn instructions_are_held_within_a_tenth() {
 }
 
 #[test]
-fn allocations_are_held_exactly_and_in_both_directions() {
+fn allocations_are_held_within_a_hundredth_in_both_directions() {
+    let budgets = budgeted(counts(2.03, 100.0));
+    assert_eq!(check(&budgets, counts(2.02, 100.0)), Verdict::default());
+    assert_eq!(check(&budgets, counts(2.05, 100.0)), Verdict::default());
+    assert_eq!(check(&budgets, counts(2.06, 100.0)).broken.len(), 1);
+    let budgets = budgeted(counts(0.0, 100.0));
+    assert_eq!(check(&budgets, counts(0.01, 100.0)).broken.len(), 1);
     let budgets = budgeted(counts(0.05, 100.0));
     for allocations in [0.0, 0.04, 0.06, 1.0] {
         assert_eq!(check(&budgets, counts(allocations, 100.0)).broken.len(), 1);

@@ -1,7 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use mainstay_tasks::Shutdown;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -70,9 +69,7 @@ impl End {
     fn late(&self, deadline: Instant) -> Status {
         let expired = Expired {
             whose: Whose::Call,
-            within: deadline
-                .saturating_duration_since(self.began)
-                .max(Duration::ZERO),
+            within: deadline.saturating_duration_since(self.began),
         };
         refusal::status(&refusal::of(&expired), Box::new(expired))
     }
